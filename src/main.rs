@@ -1,0 +1,7 @@
+//! The `fleet` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,154 @@
+//! Decisions before anything is touched: tenants, their histories and the set make a [`Plan`].
+//! Pure: no I/O, nothing async, nothing written.
+
+mod decide;
+mod snapshot;
+mod status;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+pub use decide::{Refusal, decide};
+pub use snapshot::{AppliedRow, HistorySnapshot, VersionColumn};
+pub use status::{FleetStatus, LastFailure, LedgerView, StatusRow, TenantState, VersionCount};
+
+use crate::migration::{MigrationSet, Version};
+use crate::tenant::Tenant;
+
+/// What would be done, tenant by tenant.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The version to reach: `--to`, else the set's head; None for an empty set.
+    pub target: Option<Version>,
+    /// Every tenant that was selected, by name.
+    pub tenants: Vec<TenantPlan>,
+}
+
+/// What would be done with one tenant.
+#[derive(Clone, Debug)]
+pub struct TenantPlan {
+    /// Which tenant.
+    pub tenant: Tenant,
+    /// Its history when the plan was made.
+    pub history: HistorySnapshot,
+    /// Its version, None for an empty history.
+    pub from: Option<Version>,
+    /// What happens to it.
+    pub action: Action,
+}
+
+/// One tenant's fate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing is pending.
+    UpToDate,
+    /// These versions would be applied, in this order. Never empty.
+    Migrate(Arc<[Version]>),
+    /// Not touched, for a reason that somebody has to look at.
+    Refuse(Refusal),
+}
+
+impl Action {
+    /// The word in JSON.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::UpToDate => "up_to_date",
+            Self::Migrate(_) => "migrate",
+            Self::Refuse(_) => "refuse",
+        }
+    }
+
+    /// The versions that would be applied.
+    pub fn pending(&self) -> &[Version] {
+        match self {
+            Self::Migrate(pending) => pending,
+            Self::UpToDate | Self::Refuse(_) => &[],
+        }
+    }
+}
+
+/// A target that the set does not hold.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub struct UnknownTarget {
+    /// What was asked for.
+    pub version: Version,
+    /// The versions around it, or the whole range, to choose from.
+    pub known: String,
+}
+
+impl fmt::Display for UnknownTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "no migration has version {}; {}",
+            self.version, self.known
+        )
+    }
+}
+
+/// Checks the version that was asked for against the set.
+///
+/// # Errors
+/// Where the set has no such version.
+pub fn resolve_target(
+    set: &MigrationSet,
+    asked: Option<Version>,
+) -> Result<Option<Version>, UnknownTarget> {
+    let Some(version) = asked else {
+        return Ok(set.head());
+    };
+    if set.get(version).is_some() {
+        return Ok(Some(version));
+    }
+    let known = match (set.migrations().first(), set.migrations().last()) {
+        (Some(first), Some(last)) => format!("the set goes from {first} to {last}"),
+        _ => "the set is empty".to_owned(),
+    };
+    Err(UnknownTarget { version, known })
+}
+
+/// Decides every tenant's fate. Tenants with equal histories are decided once.
+pub fn build(
+    tenants: Vec<(Tenant, HistorySnapshot)>,
+    set: &MigrationSet,
+    target: Option<Version>,
+) -> Plan {
+    let mut decided: HashMap<*const AppliedRow, Vec<(HistorySnapshot, Action)>> = HashMap::new();
+    let mut plans: Vec<TenantPlan> = tenants
+        .into_iter()
+        .map(|(tenant, history)| {
+            let action = match &history {
+                HistorySnapshot::Rows { rows, .. } => {
+                    let same_rows = decided.entry(rows.as_ptr()).or_default();
+                    if let Some((_, action)) = same_rows.iter().find(|(h, _)| *h == history) {
+                        action.clone()
+                    } else {
+                        let action = decide(tenant.presence, &history, set, target);
+                        same_rows.push((history.clone(), action.clone()));
+                        action
+                    }
+                }
+                _ => decide(tenant.presence, &history, set, target),
+            };
+            TenantPlan {
+                from: version_of(&history),
+                tenant,
+                history,
+                action,
+            }
+        })
+        .collect();
+    plans.sort_by(|a, b| a.tenant.id.cmp(&b.tenant.id));
+    Plan {
+        target,
+        tenants: plans,
+    }
+}
+
+fn version_of(history: &HistorySnapshot) -> Option<Version> {
+    match history {
+        HistorySnapshot::Rows { rows, .. } => rows.last().map(|row| row.version),
+        _ => None,
+    }
+}

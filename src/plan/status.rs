@@ -1,0 +1,165 @@
+//! Where every tenant is: the plan says what is pending, the ledger what was tried last.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+
+use super::{Action, Plan};
+use crate::migration::Version;
+use crate::run::{Failure, RunId};
+use crate::tenant::TenantId;
+
+/// What the ledger says about tenants, for those that it has something to say about.
+#[derive(Clone, Debug, Default)]
+pub struct LedgerView {
+    /// The last recorded failure of a tenant, unless a later attempt succeeded.
+    pub failures: HashMap<TenantId, LastFailure>,
+    /// Tenants that a living run is working on now.
+    pub in_progress: HashMap<TenantId, RunId>,
+    /// Tenants whose last attempt was cut off.
+    pub interrupted: HashMap<TenantId, RunId>,
+}
+
+/// A failure with its place in the ledger.
+#[derive(Clone, Debug)]
+pub struct LastFailure {
+    /// In which run.
+    pub run: RunId,
+    /// When the attempt ended, RFC 3339 in UTC, by the database's clock.
+    pub at: String,
+    /// Why.
+    pub failure: Failure,
+}
+
+/// One word for where a tenant is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantState {
+    /// A living run works on it.
+    InProgress,
+    /// Its last attempt failed.
+    Failed,
+    /// Its last attempt was cut off.
+    Interrupted,
+    /// Somebody has to look at it before it can be migrated.
+    Refused,
+    /// Migrations are pending.
+    Pending,
+    /// Nothing is pending.
+    UpToDate,
+}
+
+impl TenantState {
+    /// The word in JSON and on the screen.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InProgress => "in_progress",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Refused => "refused",
+            Self::Pending => "pending",
+            Self::UpToDate => "up_to_date",
+        }
+    }
+}
+
+/// One tenant of `status`.
+#[derive(Clone, Debug)]
+pub struct StatusRow {
+    /// Which tenant.
+    pub tenant: TenantId,
+    /// Its version, None for an empty history.
+    pub version: Option<Version>,
+    /// How many migrations are pending.
+    pub pending: usize,
+    /// Where it is.
+    pub state: TenantState,
+    /// Why it is refused.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub hint: Option<&'static str>,
+    /// The last failure, unless it succeeded since.
+    pub last_failure: Option<LastFailure>,
+}
+
+/// How many tenants are at one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct VersionCount {
+    /// The version, None for an empty history.
+    pub version: Option<Version>,
+    /// How many tenants.
+    pub tenants: u64,
+}
+
+/// Where the whole fleet is.
+#[derive(Clone, Debug)]
+pub struct FleetStatus {
+    /// The set's highest version.
+    pub head: Option<Version>,
+    /// Every tenant, by name.
+    pub tenants: Vec<StatusRow>,
+    /// Tenants by state.
+    pub states: BTreeMap<TenantState, u64>,
+    /// Tenants by version, ascending.
+    pub versions: Vec<VersionCount>,
+}
+
+impl FleetStatus {
+    /// Joins what is pending with what was tried.
+    pub fn new(plan: &Plan, ledger: &LedgerView) -> Self {
+        let tenants: Vec<StatusRow> = plan
+            .tenants
+            .iter()
+            .map(|tenant| status_row(tenant, ledger))
+            .collect();
+        let mut states = BTreeMap::new();
+        let mut versions: BTreeMap<Option<Version>, u64> = BTreeMap::new();
+        for row in &tenants {
+            *states.entry(row.state).or_default() += 1;
+            *versions.entry(row.version).or_default() += 1;
+        }
+        Self {
+            head: plan.target,
+            tenants,
+            states,
+            versions: versions
+                .into_iter()
+                .map(|(version, tenants)| VersionCount { version, tenants })
+                .collect(),
+        }
+    }
+}
+
+fn status_row(plan: &super::TenantPlan, ledger: &LedgerView) -> StatusRow {
+    let id = &plan.tenant.id;
+    let (reason, hint, refused) = match &plan.action {
+        Action::Refuse(refusal) => (Some(refusal.to_string()), Some(refusal.hint()), true),
+        Action::UpToDate | Action::Migrate(_) => (None, None, false),
+    };
+    // the history is the truth: a tenant at head has no failure left, whatever the ledger says
+    let last_failure = (plan.action != Action::UpToDate)
+        .then(|| ledger.failures.get(id).cloned())
+        .flatten();
+    let state = if ledger.in_progress.contains_key(id) {
+        TenantState::InProgress
+    } else if refused {
+        TenantState::Refused
+    } else if plan.action == Action::UpToDate {
+        TenantState::UpToDate
+    } else if last_failure.is_some() {
+        TenantState::Failed
+    } else if ledger.interrupted.contains_key(id) {
+        TenantState::Interrupted
+    } else {
+        TenantState::Pending
+    };
+    StatusRow {
+        tenant: id.clone(),
+        version: plan.from,
+        pending: plan.action.pending().len(),
+        state,
+        reason,
+        hint,
+        last_failure,
+    }
+}

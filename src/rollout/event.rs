@@ -1,0 +1,78 @@
+//! What the engine tells: facts with running totals, no styling and no wording.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::migration::Version;
+use crate::run::{
+    AttemptNumber, CancelReason, Failure, RunId, RunSummary, StopSignal, TenantResult, Totals,
+};
+use crate::tenant::TenantId;
+
+/// One fact. Events of one tenant come in order; `RunStarted` is the first, `RunFinished` the last.
+#[derive(Clone, Debug)]
+pub enum RolloutEvent {
+    /// The run is recorded and begins.
+    RunStarted {
+        /// Which run.
+        run: RunId,
+        /// The run that it carries on.
+        resumes: Option<RunId>,
+        /// The version to reach.
+        target: Option<Version>,
+        /// How many tenants will be attempted.
+        to_migrate: u64,
+        /// Tenants at a time over the whole fleet.
+        concurrency: usize,
+        /// Totals with the tenants that the plan has settled (up to date, refused).
+        totals: Totals,
+    },
+    /// A worker took a tenant.
+    AttemptStarted {
+        /// Which tenant.
+        tenant: TenantId,
+        /// Which attempt.
+        attempt: AttemptNumber,
+        /// How many migrations are pending for it.
+        pending: usize,
+    },
+    /// A migration was sent to the server.
+    MigrationStarted {
+        /// For which tenant.
+        tenant: TenantId,
+        /// The migration's stem.
+        migration: Arc<str>,
+    },
+    /// A transient failure; the tenant goes to the back of the queue.
+    AttemptFailedWillRetry {
+        /// Which tenant.
+        tenant: TenantId,
+        /// The attempt that failed.
+        attempt: AttemptNumber,
+        /// Why.
+        failure: Failure,
+        /// Not before this time has passed.
+        retry_in: Duration,
+    },
+    /// A tenant has its outcome.
+    TenantFinished {
+        /// How it ended.
+        result: Arc<TenantResult>,
+        /// Totals with it.
+        totals: Totals,
+    },
+    /// A stop was asked for, or asked for again.
+    CancelBegun {
+        /// How far it goes.
+        reason: CancelReason,
+        /// Who asked, None where it was the failure budget or a lost ledger.
+        signal: Option<StopSignal>,
+        /// Tenants that are being worked on.
+        in_flight: usize,
+    },
+    /// The run is over and recorded.
+    RunFinished {
+        /// All of it.
+        summary: Arc<RunSummary>,
+    },
+}

@@ -1,0 +1,98 @@
+//! What bounds a run, as validated values.
+
+use std::collections::HashMap;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use crate::tenant::DatabaseName;
+
+/// How many tenants are worked on at a time.
+#[derive(Clone, Debug)]
+pub struct Concurrency {
+    /// Over the whole fleet.
+    pub fleet: NonZeroUsize,
+    /// In each database: its `max_connections`.
+    pub databases: HashMap<DatabaseName, NonZeroUsize>,
+}
+
+/// When a transient failure is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts at one tenant in all.
+    pub attempts: NonZeroU32,
+    /// The pause after the first attempt; doubled after each further one.
+    pub backoff: Duration,
+    /// The longest pause.
+    pub max_backoff: Duration,
+}
+
+impl RetryPolicy {
+    /// How long to wait after attempt `attempt` failed, None where it was the last. `jitter` in
+    /// `0.0..1.0` takes up to half of the pause away, so that tenants that collided do not collide again.
+    pub fn pause_after(&self, attempt: u32, jitter: f64) -> Option<Duration> {
+        if attempt >= self.attempts.get() {
+            return None;
+        }
+        let doublings = attempt.saturating_sub(1).min(30);
+        let pause = self
+            .backoff
+            .saturating_mul(1 << doublings)
+            .min(self.max_backoff);
+        Some(pause.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0))
+    }
+}
+
+/// After how many failed tenants no new one is started.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FailureBudget {
+    /// Failures never stop the run.
+    Unlimited,
+    /// That many tenants.
+    Tenants(NonZeroU32),
+    /// That share of the tenants of the run, in per cent, above 0 and at most 100.
+    Percent(f64),
+}
+
+impl FailureBudget {
+    /// Whether so many failures among so many tenants to migrate use the budget up.
+    pub fn is_spent(self, failed: u64, to_migrate: u64) -> bool {
+        match self {
+            Self::Unlimited => false,
+            Self::Tenants(limit) => failed >= u64::from(limit.get()),
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "counts of tenants are far below 2^52"
+            )]
+            Self::Percent(limit) => {
+                failed > 0 && failed as f64 * 100.0 >= limit * to_migrate as f64
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_end_with_the_attempts() {
+        let policy = RetryPolicy {
+            attempts: NonZeroU32::new(4).unwrap(),
+            backoff: Duration::from_millis(200),
+            max_backoff: Duration::from_millis(500),
+        };
+        let pauses: Vec<_> = (1..=4).map(|n| policy.pause_after(n, 0.0)).collect();
+        let ms = |n| Some(Duration::from_millis(n));
+        assert_eq!(pauses, [ms(200), ms(400), ms(500), None]);
+        assert_eq!(policy.pause_after(1, 1.0), ms(100));
+    }
+
+    #[test]
+    fn a_percentage_is_of_the_tenants_to_migrate() {
+        let five_percent = FailureBudget::Percent(5.0);
+        assert!(!five_percent.is_spent(0, 0));
+        assert!(!five_percent.is_spent(4, 100));
+        assert!(five_percent.is_spent(5, 100));
+        assert!(!FailureBudget::Unlimited.is_spent(1000, 1000));
+    }
+}
