@@ -1,0 +1,212 @@
+# Shared by the scripts beside it: find or install PostgreSQL, start private servers, stop exactly those.
+# To be sourced by bash. Everything that it says goes to stderr.
+# shellcheck shell=bash
+
+set -euo pipefail
+
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+
+# The caller's libpq settings (PGHOST, PGDATA, PGSERVICE, …) are about other servers.
+for variable in "${!PG@}"; do
+    unset "$variable"
+done
+unset variable
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    say "error: $*"
+    exit 1
+}
+
+# --- what has to be there -----------------------------------------------------------------------
+
+# as_root COMMAND…: runs it with the rights to install packages.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "cannot install packages: not root, and there is no sudo. As root: $*"
+    fi
+}
+
+# install_package NAME: from the distribution.
+install_package() {
+    command -v apt-get >/dev/null ||
+        die "$1 is missing, and only Debian and its kin are known here: install it with your package manager"
+    say "installing $1 …"
+    {
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1"
+    } </dev/null >&2
+}
+
+# ensure_command COMMAND PACKAGE
+ensure_command() {
+    command -v "$1" >/dev/null || install_package "$2"
+    command -v "$1" >/dev/null || die "$1 is still missing after $2 was installed"
+}
+
+# ensure_rust: cargo, and a C compiler for the crates that need one.
+ensure_rust() {
+    if ! command -v cargo >/dev/null && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+        PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+    fi
+    command -v cargo >/dev/null || die "cargo is missing: install Rust from https://rustup.rs"
+    ensure_command cc build-essential
+}
+
+holds_server() { [ -n "$1" ] && [ -x "$1/initdb" ] && [ -x "$1/pg_ctl" ] && [ -x "$1/postgres" ]; }
+
+# find_postgres: prints the folder of the server's binaries, or fails.
+find_postgres() {
+    local candidate
+    if command -v pg_config >/dev/null; then
+        candidate=$(pg_config --bindir)
+        if holds_server "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    fi
+    while IFS= read -r candidate; do
+        if holds_server "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done < <(printf '%s\n' /usr/lib/postgresql/*/bin /usr/pgsql-*/bin | sort -rV)
+    candidate=$(command -v initdb) && candidate=$(dirname "$(readlink -f "$candidate")") &&
+        holds_server "$candidate" && echo "$candidate"
+}
+
+# ensure_postgres: sets and exports FLEET_PG_BINDIR. The package may start a cluster of its own; it is left alone.
+ensure_postgres() {
+    if [ -n "${FLEET_PG_BINDIR:-}" ]; then
+        holds_server "$FLEET_PG_BINDIR" || die "FLEET_PG_BINDIR=$FLEET_PG_BINDIR holds no initdb, pg_ctl and postgres"
+    elif ! FLEET_PG_BINDIR=$(find_postgres); then
+        install_package postgresql
+        FLEET_PG_BINDIR=$(find_postgres) || die "no PostgreSQL server found after the package was installed"
+    fi
+    export FLEET_PG_BINDIR
+}
+
+# ensure_psql: sets PSQL.
+ensure_psql() {
+    if [ -x "${FLEET_PG_BINDIR:-}/psql" ]; then
+        PSQL="$FLEET_PG_BINDIR/psql"
+    else
+        ensure_command psql postgresql-client
+        PSQL=$(command -v psql)
+    fi
+}
+
+# --- private servers ----------------------------------------------------------------------------
+
+# PostgreSQL refuses to run as root: then it runs as its own user, or as nobody where there is none.
+server_user() { if id -u postgres >/dev/null 2>&1; then echo postgres; else echo nobody; fi; }
+
+# as_server_user COMMAND…: runs it from / as the user that owns the servers.
+as_server_user() {
+    local user
+    if [ "$(id -u)" -ne 0 ]; then
+        (cd / && "$@")
+        return
+    fi
+    user=$(server_user)
+    if command -v setpriv >/dev/null; then
+        (cd / && setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups -- "$@")
+    elif command -v runuser >/dev/null; then
+        (cd / && runuser -u "$user" -- "$@")
+    else
+        (cd / && su -s /bin/bash "$user" -c "$(printf '%q ' "$@")")
+    fi
+}
+
+SCRATCH=            # the scripts' own temporary folder; everything private lies in it
+SERVER_DATA=()      # data folders of the servers that this script started
+CHILD=              # process group of the command that run_child waits for
+
+# make_scratch: sets SCRATCH to a folder that the servers' user can reach, short enough for a unix socket.
+make_scratch() {
+    local parent
+    for parent in "${TMPDIR:-/tmp}" /tmp; do
+        SCRATCH=$(mktemp -d "$parent/fleet.XXXXXXXX") || continue
+        chmod 755 "$SCRATCH"
+        if [ "${#SCRATCH}" -le 70 ] && as_server_user test -x "$SCRATCH" 2>/dev/null; then
+            return
+        fi
+        rm -rf "$SCRATCH"
+        SCRATCH=
+    done
+    die "neither ${TMPDIR:-/tmp} nor /tmp can hold a PostgreSQL server"
+}
+
+# start_server NAME [SETTING…]: a new server on 127.0.0.1 and a unix socket, with lines for postgresql.conf.
+# Sets SERVER_URL and SERVER_PGDATA.
+start_server() {
+    local folder="$SCRATCH/$1" port attempt
+    shift
+    SERVER_PGDATA="$folder/data"
+    mkdir "$folder"
+    if [ "$(id -u)" -eq 0 ]; then chown "$(server_user)" "$folder"; fi
+    as_server_user "$FLEET_PG_BINDIR/initdb" -D "$SERVER_PGDATA" -U postgres -A trust -E UTF8 --no-locale --no-sync \
+        </dev/null >"$folder/initdb.log" 2>&1 || {
+        cat "$folder/initdb.log" >&2
+        die "initdb failed"
+    }
+    SERVER_DATA+=("$SERVER_PGDATA")
+    for attempt in 1 2 3 4 5 6 7 8 9 10; do
+        port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000)) # below the range that clients' own ports come from
+        printf '%s\n' "listen_addresses = '127.0.0.1'" "port = $port" "unix_socket_directories = '$folder'" "$@" |
+            as_server_user tee "$SERVER_PGDATA/fleet.conf" >/dev/null
+        if [ "$attempt" -eq 1 ]; then
+            echo "include 'fleet.conf'" | as_server_user tee -a "$SERVER_PGDATA/postgresql.conf" >/dev/null
+        fi
+        if as_server_user "$FLEET_PG_BINDIR/pg_ctl" start -s -w -t 60 -D "$SERVER_PGDATA" -l "$folder/server.log" \
+            </dev/null >/dev/null 2>&1; then
+            SERVER_URL="postgresql://postgres@127.0.0.1:$port/postgres"
+            return
+        fi
+        grep -q 'Address already in use\|could not bind' "$folder/server.log" || break
+    done
+    tail -n 20 "$folder/server.log" >&2
+    die "PostgreSQL did not start"
+}
+
+# clean_up: stops the command that runs, then every server that was started here, and removes the scratch folder.
+clean_up() {
+    local data
+    trap '' INT TERM HUP
+    if [ -n "$CHILD" ] && kill -0 -- "-$CHILD" 2>/dev/null; then
+        kill -TERM -- "-$CHILD" 2>/dev/null || true
+        wait "$CHILD" 2>/dev/null || true
+    fi
+    for data in "${SERVER_DATA[@]+"${SERVER_DATA[@]}"}"; do
+        if [ -e "$data/postmaster.pid" ]; then
+            as_server_user "$FLEET_PG_BINDIR/pg_ctl" stop -s -w -t 60 -m immediate -D "$data" </dev/null >&2 || true
+        fi
+    done
+    if [ -n "$SCRATCH" ]; then rm -rf "$SCRATCH"; fi
+}
+
+# leave_nothing_behind: cleans up however the script ends.
+leave_nothing_behind() {
+    trap clean_up EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+}
+
+# run_child COMMAND…: runs it so that a signal to this script ends it at once too (a plain foreground command
+# would hold the traps back until it is done). It has a process group of its own and no stdin.
+run_child() {
+    local code=0
+    set -m
+    "$@" </dev/null &
+    CHILD=$!
+    set +m
+    wait "$CHILD" || code=$?
+    CHILD=
+    return "$code"
+}
