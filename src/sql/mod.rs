@@ -1,1 +1,15 @@
-//! (room to be built)
+//! The SQL of a migration file: its statements and their places, what kind each one is, and
+//! whether the file may be run at all. Pure text work that agrees with PostgreSQL's own lexer;
+//! no grammar: what the server refuses, the server reports.
+
+mod inspect;
+mod kind;
+mod lexer;
+mod mark;
+mod place;
+mod split;
+
+pub use inspect::{Finding, Script, inspect};
+pub use kind::{StatementKind, TransactionWord, kind};
+pub use place::{place_at, place_of_character};
+pub use split::{Statement, split};

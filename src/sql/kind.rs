@@ -1,0 +1,375 @@
+//! What a statement means for the transaction around it. Read from its words, without a grammar.
+
+use std::fmt;
+
+use super::lexer::{Lexer, TokenKind};
+use super::split::Statement;
+
+/// What a statement means for the transaction around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatementKind {
+    /// Begins or ends a transaction. Savepoints do neither.
+    TransactionControl(TransactionWord),
+    /// The server refuses it inside a transaction; the text names the statement as the server does.
+    OutsideTransaction(&'static str),
+    /// Wants data from the client's input or writes to its output.
+    CopyStdin,
+    /// Everything else.
+    Ordinary,
+}
+
+/// The statements that begin or end a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionWord {
+    /// `BEGIN`
+    Begin,
+    /// `START TRANSACTION`
+    StartTransaction,
+    /// `COMMIT`
+    Commit,
+    /// `END`
+    End,
+    /// `ROLLBACK`
+    Rollback,
+    /// `ABORT`
+    Abort,
+    /// `PREPARE TRANSACTION`
+    PrepareTransaction,
+    /// `COMMIT PREPARED`
+    CommitPrepared,
+    /// `ROLLBACK PREPARED`
+    RollbackPrepared,
+}
+
+impl fmt::Display for TransactionWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Begin => "BEGIN",
+            Self::StartTransaction => "START TRANSACTION",
+            Self::Commit => "COMMIT",
+            Self::End => "END",
+            Self::Rollback => "ROLLBACK",
+            Self::Abort => "ABORT",
+            Self::PrepareTransaction => "PREPARE TRANSACTION",
+            Self::CommitPrepared => "COMMIT PREPARED",
+            Self::RollbackPrepared => "ROLLBACK PREPARED",
+        })
+    }
+}
+
+/// What a statement is.
+pub fn kind(statement: &Statement<'_>) -> StatementKind {
+    let text = statement.text;
+    if !may_be_special(text) {
+        return StatementKind::Ordinary;
+    }
+    let words = words(text);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let Some(word) = transaction_word(&words) {
+        return StatementKind::TransactionControl(word);
+    }
+    if copies(&words, &["FROM", "TO"]) {
+        return StatementKind::CopyStdin;
+    }
+    outside(&words).map_or(StatementKind::Ordinary, StatementKind::OutsideTransaction)
+}
+
+/// Whether `BEGIN` and its like carry nothing but noise words: an isolation level or `AND CHAIN`
+/// would be lost with the statement.
+pub(super) fn is_plain(statement: &Statement<'_>) -> bool {
+    let words = words(statement.text);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    matches!(
+        words.as_slice(),
+        [_] | [_, "WORK" | "TRANSACTION"]
+            | [_, "AND", "NO", "CHAIN"]
+            | [_, "WORK" | "TRANSACTION", "AND", "NO", "CHAIN"]
+    )
+}
+
+/// Whether lines of data would follow in a script for psql.
+pub(super) fn copies_from_stdin(text: &str) -> bool {
+    if !first_word(text).eq_ignore_ascii_case("copy") {
+        return false;
+    }
+    let words = words(text);
+    copies(
+        &words.iter().map(String::as_str).collect::<Vec<_>>(),
+        &["FROM"],
+    )
+}
+
+fn first_word(text: &str) -> &str {
+    let end = text
+        .find(|c: char| !c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
+    &text[..end]
+}
+
+/// Spares long statements, an INSERT of many rows, a second reading.
+fn may_be_special(text: &str) -> bool {
+    const FIRST: [&str; 15] = [
+        "abort", "alter", "begin", "cluster", "commit", "copy", "create", "discard", "drop", "end",
+        "prepare", "reindex", "rollback", "start", "vacuum",
+    ];
+    let first = first_word(text);
+    FIRST.iter().any(|word| first.eq_ignore_ascii_case(word))
+}
+
+/// Every token that counts: bare words in capitals, the rest as it stands.
+fn words(text: &str) -> Vec<String> {
+    Lexer::new(text)
+        .filter(|token| token.is_significant())
+        .map(|token| {
+            let raw = &text[token.start..token.end];
+            match token.kind {
+                TokenKind::Word => raw.to_ascii_uppercase(),
+                TokenKind::DollarText => "$$".to_owned(),
+                _ => raw.to_owned(),
+            }
+        })
+        .collect()
+}
+
+fn transaction_word(words: &[&str]) -> Option<TransactionWord> {
+    use TransactionWord as Word;
+    Some(match words {
+        ["BEGIN", ..] => Word::Begin,
+        ["START", "TRANSACTION", ..] => Word::StartTransaction,
+        ["COMMIT", "PREPARED", ..] => Word::CommitPrepared,
+        ["COMMIT", ..] => Word::Commit,
+        ["END", ..] => Word::End,
+        ["ROLLBACK", "PREPARED", ..] => Word::RollbackPrepared,
+        ["ROLLBACK", "TO", ..] | ["ROLLBACK", "WORK" | "TRANSACTION", "TO", ..] => return None,
+        ["ROLLBACK", ..] => Word::Rollback,
+        ["ABORT", ..] => Word::Abort,
+        ["PREPARE", "TRANSACTION", ..] => Word::PrepareTransaction,
+        _ => return None,
+    })
+}
+
+/// `COPY … FROM STDIN`, found outside parentheses: a query in them may name anything.
+fn copies(words: &[&str], directions: &[&str]) -> bool {
+    if words.first() != Some(&"COPY") {
+        return false;
+    }
+    let mut depth = 0_usize;
+    words.windows(2).any(|pair| {
+        match pair[0] {
+            "(" => depth += 1,
+            ")" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && directions.contains(&pair[0]) && matches!(pair[1], "STDIN" | "STDOUT")
+    })
+}
+
+/// The statements for which the server calls `PreventInTransactionBlock`, as far as the text tells.
+fn outside(words: &[&str]) -> Option<&'static str> {
+    Some(match words {
+        ["CREATE", "INDEX", "CONCURRENTLY", ..]
+        | ["CREATE", "UNIQUE", "INDEX", "CONCURRENTLY", ..] => "CREATE INDEX CONCURRENTLY",
+        ["DROP", "INDEX", "CONCURRENTLY", ..] => "DROP INDEX CONCURRENTLY",
+        ["REINDEX", rest @ ..] => return reindex(rest),
+        ["VACUUM", ..] => "VACUUM",
+        ["CREATE", "DATABASE", ..] => "CREATE DATABASE",
+        ["DROP", "DATABASE", ..] => "DROP DATABASE",
+        ["ALTER", "DATABASE", _, "SET", "TABLESPACE", ..] => "ALTER DATABASE SET TABLESPACE",
+        ["CREATE", "TABLESPACE", ..] => "CREATE TABLESPACE",
+        ["DROP", "TABLESPACE", ..] => "DROP TABLESPACE",
+        ["ALTER", "SYSTEM", ..] => "ALTER SYSTEM",
+        ["CREATE", "SUBSCRIPTION", ..] if makes_slot(words) => "CREATE SUBSCRIPTION",
+        // whether it still has a slot only the server knows
+        ["DROP", "SUBSCRIPTION", ..] => "DROP SUBSCRIPTION",
+        ["ALTER", "SUBSCRIPTION", _, rest @ ..] => return alter_subscription(rest),
+        ["CLUSTER"] | ["CLUSTER", "VERBOSE"] | ["CLUSTER", "(", .., ")"] => "CLUSTER of all tables",
+        ["ALTER", "TABLE", .., "CONCURRENTLY"]
+            if words.windows(2).any(|pair| pair == ["DETACH", "PARTITION"]) =>
+        {
+            "ALTER TABLE ... DETACH PARTITION CONCURRENTLY"
+        }
+        ["DISCARD", "ALL"] => "DISCARD ALL",
+        _ => return None,
+    })
+}
+
+/// The words behind REINDEX, with or without options in parentheses.
+fn reindex(words: &[&str]) -> Option<&'static str> {
+    let options_end = match words {
+        ["(", ..] => words.iter().position(|&word| word == ")").unwrap_or(0),
+        _ => 0,
+    };
+    let concurrently = words[..options_end]
+        .windows(2)
+        .any(|pair| pair[0] == "CONCURRENTLY" && !is_off(pair[1]))
+        || (options_end > 0 && words[options_end - 1] == "CONCURRENTLY");
+    let object = words
+        .iter()
+        .skip(if options_end > 0 { options_end + 1 } else { 0 });
+    match object.copied().take(2).collect::<Vec<_>>().as_slice() {
+        [_, "CONCURRENTLY"] => Some("REINDEX CONCURRENTLY"),
+        [_, ..] if concurrently => Some("REINDEX CONCURRENTLY"),
+        ["DATABASE", ..] => Some("REINDEX DATABASE"),
+        ["SYSTEM", ..] => Some("REINDEX SYSTEM"),
+        ["SCHEMA", ..] => Some("REINDEX SCHEMA"),
+        _ => None,
+    }
+}
+
+/// A subscription without a slot of its own may be made in a transaction.
+fn makes_slot(words: &[&str]) -> bool {
+    !option_is_off(words, "CREATE_SLOT") && !option_is_off(words, "CONNECT")
+}
+
+fn alter_subscription(words: &[&str]) -> Option<&'static str> {
+    match words {
+        ["REFRESH", ..] => Some("ALTER SUBSCRIPTION ... REFRESH"),
+        ["SET" | "ADD" | "DROP", "PUBLICATION", ..] if !option_is_off(words, "REFRESH") => {
+            Some("ALTER SUBSCRIPTION with refresh")
+        }
+        ["SET", "(", options @ ..]
+            if options
+                .iter()
+                .any(|&word| matches!(word, "FAILOVER" | "TWO_PHASE")) =>
+        {
+            Some("ALTER SUBSCRIPTION ... SET (failover, two_phase)")
+        }
+        _ => None,
+    }
+}
+
+fn option_is_off(words: &[&str], option: &str) -> bool {
+    words
+        .windows(3)
+        .any(|three| three[0] == option && three[1] == "=" && is_off(three[2]))
+}
+
+fn is_off(value: &str) -> bool {
+    ["false", "off", "0"]
+        .iter()
+        .any(|off| value.trim_matches('\'').eq_ignore_ascii_case(off))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::split;
+
+    fn kind_of(text: &str) -> StatementKind {
+        let statements = split(text);
+        assert_eq!(statements.len(), 1, "{text}");
+        kind(&statements[0])
+    }
+
+    #[test]
+    fn statements_that_the_server_refuses_in_a_transaction() {
+        for text in [
+            "create index concurrently if not exists i on t (a)",
+            "CREATE UNIQUE /* ; */ INDEX\nCONCURRENTLY ON t (a)",
+            "drop index concurrently i",
+            "reindex table concurrently t",
+            "reindex (concurrently) table t",
+            "reindex (verbose, concurrently true) index i",
+            "reindex database d",
+            "reindex (verbose) system",
+            "reindex schema s",
+            "vacuum",
+            "vacuum (analyze) t",
+            "create database d",
+            "drop database if exists d",
+            "alter database \"d\" set tablespace x",
+            "create tablespace x location '/x'",
+            "drop tablespace x",
+            "alter system set a = 1",
+            "create subscription s connection 'c' publication p",
+            "drop subscription s",
+            "alter subscription s refresh publication",
+            "alter subscription s add publication p",
+            "alter subscription s set (failover = true)",
+            "cluster",
+            "cluster verbose",
+            "cluster (verbose)",
+            "alter table only p detach partition \"c\" concurrently",
+            "discard all",
+        ] {
+            assert!(
+                matches!(kind_of(text), StatementKind::OutsideTransaction(_)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn statements_that_only_look_like_those() {
+        for text in [
+            "create index i on t (a)",
+            "create index \"concurrently\" on t (a)",
+            "drop index i",
+            "reindex table t",
+            "reindex (concurrently off) table t",
+            "reindex (verbose) table t",
+            "refresh materialized view concurrently v",
+            "alter type t add value 'x'",
+            "alter database d set search_path = x",
+            "create subscription s connection 'c' publication p with (create_slot = false)",
+            "alter subscription s set publication p with (refresh = false)",
+            "alter subscription s disable",
+            "cluster t using i",
+            "cluster (verbose) t",
+            "alter table p detach partition c",
+            "alter table p detach partition c finalize",
+            "discard temp",
+            "analyze t",
+            "savepoint a",
+            "release a",
+            "rollback to a",
+            "rollback work to savepoint a",
+            "prepare p as select 1",
+            "copy (select 1 from stdin) to '/x'",
+            "copy stdin from '/x'",
+            "copy t from program 'x'",
+            "insert into t values ('vacuum')",
+        ] {
+            assert_eq!(kind_of(text), StatementKind::Ordinary, "{text}");
+        }
+    }
+
+    #[test]
+    fn transaction_control_and_copy() {
+        use TransactionWord as Word;
+        for (text, word) in [
+            ("begin isolation level serializable", Word::Begin),
+            ("start transaction", Word::StartTransaction),
+            ("commit and chain", Word::Commit),
+            ("end", Word::End),
+            ("rollback", Word::Rollback),
+            ("abort work", Word::Abort),
+            ("prepare transaction 'x'", Word::PrepareTransaction),
+            ("commit prepared 'x'", Word::CommitPrepared),
+            ("Rollback Prepared 'x'", Word::RollbackPrepared),
+        ] {
+            assert_eq!(kind_of(text), StatementKind::TransactionControl(word));
+        }
+        for text in [
+            "copy t (a, b) from stdin with (format csv)",
+            "copy (select 1) to stdout",
+        ] {
+            assert_eq!(kind_of(text), StatementKind::CopyStdin, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_plain_begin_or_commit_can_be_taken_off() {
+        for (text, plain) in [
+            ("begin", true),
+            ("begin work", true),
+            ("start transaction", true),
+            ("end transaction and no chain", true),
+            ("commit and chain", false),
+            ("begin isolation level serializable", false),
+            ("start transaction read only", false),
+        ] {
+            assert_eq!(is_plain(&split(text)[0]), plain, "{text}");
+        }
+    }
+}
