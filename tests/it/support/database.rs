@@ -1,0 +1,118 @@
+//! A database for one test.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::server::Server;
+use super::session::{FromText, Session, quote};
+use super::witness::{BackendSampler, LockGuard};
+
+static CREATED: AtomicU32 = AtomicU32::new(0);
+
+/// An empty database, dropped at the end unless the test failed.
+pub(crate) struct TestDatabase {
+    name: String,
+    server: Server,
+    session: Session,
+}
+
+impl TestDatabase {
+    /// Makes one that nobody else has.
+    pub(crate) fn create(server: Server) -> Self {
+        let number = CREATED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("fleet_test_{}_{number}", std::process::id());
+        Session::connect(&server.url())
+            .execute(&format!("CREATE DATABASE {name} TEMPLATE template0"));
+        let session = Session::connect(&server.database_url(&name));
+        Self {
+            name,
+            server,
+            session,
+        }
+    }
+
+    /// What it is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> String {
+        self.server.database_url(&self.name)
+    }
+
+    /// Another session, for what has to happen beside the first one.
+    pub(crate) fn connect(&self) -> Session {
+        Session::connect(&self.url())
+    }
+
+    /// Runs statements, several at once if need be.
+    #[track_caller]
+    pub(crate) fn execute(&self, sql: &str) {
+        self.session.execute(sql);
+    }
+
+    /// The one value of a query.
+    #[track_caller]
+    pub(crate) fn query_one<T: FromText>(&self, sql: &str) -> T {
+        self.session.query_one(sql)
+    }
+
+    /// The first column of a query, NULLs left out.
+    #[track_caller]
+    pub(crate) fn column<T: FromText>(&self, sql: &str) -> Vec<T> {
+        self.session.column(sql)
+    }
+
+    /// All rows of a query, as text.
+    #[track_caller]
+    pub(crate) fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        self.session.rows(sql)
+    }
+
+    /// Runs statements in a transaction of another session, which stays open until the guard goes.
+    #[track_caller]
+    pub(crate) fn hold_lock(&self, sql: &str) -> LockGuard {
+        LockGuard::new(self.connect(), sql)
+    }
+
+    /// Starts counting fleet's backends in this database.
+    pub(crate) fn sample_backends(&self) -> BackendSampler {
+        BackendSampler::start(self.connect())
+    }
+
+    /// How many backends of fleet are connected to it now.
+    pub(crate) fn fleet_backends(&self) -> i64 {
+        self.query_one(&format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE {}",
+            super::witness::IS_FLEET_HERE
+        ))
+    }
+}
+
+impl Drop for TestDatabase {
+    #[expect(
+        clippy::print_stderr,
+        reason = "whoever looks at the failure needs the name"
+    )]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("kept for a look, while its server lives: {}", self.url());
+            return;
+        }
+        Session::connect(&self.server.url())
+            .execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
+/// Makes the empty schemas `tenant_0001` to `tenant_<n>` and returns their names.
+pub(crate) fn tenants(db: &TestDatabase, n: usize) -> Vec<String> {
+    let names: Vec<String> = (1..=n).map(|i| format!("tenant_{i:04}")).collect();
+    for chunk in names.chunks(500) {
+        let statements: Vec<String> = chunk
+            .iter()
+            .map(|name| format!("CREATE SCHEMA {}", quote(name)))
+            .collect();
+        db.execute(&statements.join(";"));
+    }
+    names
+}

@@ -1,0 +1,32 @@
+//! What the integration tests share: databases of their own, the built binary, witnesses and checkers.
+//! `tests/README.md` shows how they fit together.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "a tool box: not every test needs every tool"
+)]
+
+mod checks;
+mod database;
+mod fleet;
+mod private_server;
+mod run;
+mod server;
+mod session;
+mod wait;
+mod witness;
+
+mod self_test;
+
+pub(crate) use checks::{
+    Applied, applied, assert_applied_exactly_once, assert_history_is_truth, assert_nothing_left,
+};
+pub(crate) use database::{TestDatabase, tenants};
+pub(crate) use fleet::TestFleet;
+pub(crate) use private_server::PrivateServer;
+pub(crate) use run::{Child, Run};
+pub(crate) use server::Server;
+pub(crate) use session::{FromText, Session, quote};
+pub(crate) use wait::wait_until;
+pub(crate) use witness::{BackendSampler, LockGuard, Peak};
