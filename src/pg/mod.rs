@@ -1,1 +1,18 @@
-//! (room to be built)
+//! PostgreSQL: connection URLs as libpq reads them, sessions with settings that cannot leak, TLS,
+//! cancelling, SQLSTATE classes in one place, and the private local server.
+
+mod account;
+mod connect;
+mod error;
+mod server;
+mod session;
+mod sqlstate;
+mod tls;
+mod url;
+
+pub use connect::{CancelHandle, Pool, Session, SessionOptions, checkout, connect, pool};
+pub use error::{ConnectFailure, PgError};
+pub use server::{ServerFacts, inspect_server};
+pub use sqlstate::{MAX_MESSAGE_BYTES, describe, failure_of, is_connection_lost, sqlstate_class};
+pub use tls::TlsError;
+pub use url::{ConnectionUrl, UrlError};

@@ -1,0 +1,308 @@
+//! Sessions: settings that hold from the first moment, a pool, and cancelling.
+
+use std::future::Future;
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, TimeoutType};
+use tokio::task::JoinHandle;
+use tokio_postgres::{CancelToken, Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::error::ConnectFailure;
+use super::session::startup_options;
+use super::{ConnectionUrl, PgError, describe, session};
+use crate::tenant::DatabaseName;
+
+/// How long a request to cancel may take to be delivered.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What every session of fleet's is opened with. The search path is always empty, so that nothing
+/// can land anywhere by accident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// Shown in `pg_stat_activity`: `fleet …`.
+    pub application_name: String,
+    /// How long one host may take to accept a connection; the URL's `connect_timeout` comes first.
+    pub connect_timeout: Duration,
+    /// How long a statement waits for a lock; zero is for ever.
+    pub lock_timeout: Duration,
+    /// How long a statement may run; zero is for ever.
+    pub statement_timeout: Duration,
+}
+
+impl SessionOptions {
+    /// The URL's configuration with these settings.
+    fn apply(&self, url: &ConnectionUrl) -> Config {
+        let mut config = url.config().clone();
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(self.connect_timeout);
+        }
+        let options = startup_options(config.get_options(), self);
+        config
+            .application_name(&self.application_name)
+            .options(options);
+        config
+    }
+
+    /// The time for a whole connection. The driver's own time-out ends when TCP is up, and a
+    /// server that is stopped or stuck accepts and then says nothing.
+    fn deadline(config: &Config, url: &ConnectionUrl) -> Duration {
+        let one = config.get_connect_timeout().copied().unwrap_or_default();
+        // twice: a name may stand for an IPv6 address that leads nowhere and an IPv4 one that works
+        one.saturating_mul(2).saturating_mul(url.host_count())
+    }
+}
+
+/// Why a connection ended, once it has.
+#[derive(Clone, Debug, Default)]
+struct LastWords(Arc<Mutex<Option<String>>>);
+
+impl LastWords {
+    fn set(&self, text: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    }
+
+    fn get(&self) -> Option<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// A session of its own, outside of a pool. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Session {
+    client: Client,
+    task: JoinHandle<()>,
+    last_words: LastWords,
+}
+
+impl Session {
+    /// Why the connection ended, where it did so by itself: a query afterwards only says
+    /// `connection closed`.
+    pub fn last_disconnect(&self) -> Option<String> {
+        self.last_words.get()
+    }
+
+    /// Ends the session and waits until the server has been told.
+    pub async fn close(self) {
+        drop(self.client);
+        // a panic of the driver's task is of no interest any more
+        let _ = self.task.await;
+    }
+}
+
+impl Deref for Session {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+/// Opens a session.
+///
+/// # Errors
+/// Why there is none, by what can be done about it.
+pub async fn connect(url: &ConnectionUrl, options: &SessionOptions) -> Result<Session, PgError> {
+    let place = url.redacted();
+    let tls = url
+        .connector()
+        .map_err(|error| PgError::tls(&place, &error))?;
+    let config = options.apply(url);
+    let deadline = SessionOptions::deadline(&config, url);
+    let last_words = LastWords::default();
+    let opening = open(&config, tls, last_words.clone());
+    match tokio::time::timeout(deadline, opening).await {
+        Ok(Ok((client, task))) => Ok(Session {
+            client,
+            task,
+            last_words,
+        }),
+        Ok(Err(error)) => Err(PgError::connecting(&place, &error)),
+        Err(_) => Err(no_answer(place, deadline)),
+    }
+}
+
+/// Connects, lets the connection run and settles what cannot be said in the startup packet.
+async fn open(
+    config: &Config,
+    tls: MakeRustlsConnect,
+    last_words: LastWords,
+) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
+    let (client, connection) = config.connect(tls).await?;
+    let version = connection.parameter("server_version").map(str::to_owned);
+    let task = tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            last_words.set(describe(&error));
+        }
+    });
+    session::settle(&client, version.as_deref()).await;
+    Ok((client, task))
+}
+
+fn no_answer(place: String, waited: Duration) -> PgError {
+    let mut failure = ConnectFailure::new(
+        place,
+        format!("no answer within {}", humantime::format_duration(waited)),
+    );
+    failure.hint = Some("a firewall, a stuck server, or the wrong host?".to_owned());
+    PgError::Unreachable(failure)
+}
+
+/// Connections to one database, opened when they are needed and shared by all workers.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    connections: deadpool_postgres::Pool,
+    url: ConnectionUrl,
+    deadline: Duration,
+    last_words: LastWords,
+}
+
+impl Pool {
+    /// The database that it leads to.
+    pub fn url(&self) -> &ConnectionUrl {
+        &self.url
+    }
+
+    /// Why a connection of this pool was last lost, in the server's words where it said any. An
+    /// idle session that is ended by the server can tell nobody else.
+    pub fn last_disconnect(&self) -> Option<String> {
+        self.last_words.get()
+    }
+}
+
+impl Deref for Pool {
+    type Target = deadpool_postgres::Pool;
+
+    fn deref(&self) -> &deadpool_postgres::Pool {
+        &self.connections
+    }
+}
+
+/// Opens connections for the pool and keeps the reason when one ends.
+struct Opener {
+    tls: MakeRustlsConnect,
+    last_words: LastWords,
+}
+
+impl deadpool_postgres::Connect for Opener {
+    fn connect(
+        &self,
+        config: &Config,
+    ) -> Pin<
+        Box<
+            dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>>
+                + Send
+                + '_,
+        >,
+    > {
+        let config = config.clone();
+        Box::pin(async move { open(&config, self.tls.clone(), self.last_words.clone()).await })
+    }
+}
+
+/// Makes a pool. Nothing is connected yet.
+///
+/// # Errors
+/// Certificates or keys of the URL that cannot be read.
+pub fn pool(
+    url: &ConnectionUrl,
+    options: &SessionOptions,
+    max_size: usize,
+) -> Result<Pool, PgError> {
+    let place = url.redacted();
+    let tls = url
+        .connector()
+        .map_err(|error| PgError::tls(&place, &error))?;
+    let config = options.apply(url);
+    let deadline = SessionOptions::deadline(&config, url);
+    let last_words = LastWords::default();
+    let opener = Opener {
+        tls,
+        last_words: last_words.clone(),
+    };
+    let recycling = ManagerConfig {
+        recycling_method: RecyclingMethod::Fast,
+    };
+    let connections =
+        deadpool_postgres::Pool::builder(Manager::from_connect(config, opener, recycling))
+            .max_size(max_size)
+            .create_timeout(Some(deadline))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| PgError::Refused(ConnectFailure::new(place, error.to_string())))?;
+    Ok(Pool {
+        connections,
+        url: url.clone(),
+        deadline,
+        last_words,
+    })
+}
+
+/// Takes a connection out of the pool, waiting for a free one as long as it takes.
+///
+/// # Errors
+/// Why a new connection could not be opened. The place names the database as the config does.
+pub async fn checkout(
+    pool: &Pool,
+    database: &DatabaseName,
+) -> Result<deadpool_postgres::Object, PgError> {
+    let place = || format!("{database} ({})", pool.url);
+    pool.connections.get().await.map_err(|error| match error {
+        PoolError::Backend(error) => PgError::connecting(&place(), &error),
+        PoolError::Timeout(TimeoutType::Create) => no_answer(place(), pool.deadline),
+        // no other time-out and no hook is set; the pool is closed only when the process ends
+        PoolError::Timeout(_)
+        | PoolError::Closed
+        | PoolError::NoRuntimeSpecified
+        | PoolError::PostCreateHook(_) => {
+            PgError::Refused(ConnectFailure::new(place(), error.to_string()))
+        }
+    })
+}
+
+/// The right to cancel what a session is doing, from outside of it.
+#[derive(Clone)]
+pub struct CancelHandle {
+    token: CancelToken,
+    url: ConnectionUrl,
+}
+
+impl CancelHandle {
+    /// For the session of a client that was connected by this URL.
+    pub fn of(client: &Client, url: &ConnectionUrl) -> Self {
+        Self {
+            token: client.cancel_token(),
+            url: url.clone(),
+        }
+    }
+
+    /// Asks the server to cancel the statement that runs now. Success means that the request was
+    /// delivered: the statement may have ended before, and its own result says which.
+    ///
+    /// # Errors
+    /// The request could not be delivered.
+    pub async fn cancel(&self) -> Result<(), PgError> {
+        let place = self.url.redacted();
+        let tls = self
+            .url
+            .connector()
+            .map_err(|error| PgError::tls(&place, &error))?;
+        match tokio::time::timeout(CANCEL_TIMEOUT, self.token.cancel_query(tls)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(PgError::connecting(&place, &error)),
+            Err(_) => Err(no_answer(place, CANCEL_TIMEOUT)),
+        }
+    }
+}
