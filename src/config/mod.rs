@@ -1,1 +1,187 @@
-//! (room to be built)
+//! The config file: `fleet.yaml` becomes a [`Config`] whose every value is checked, or all that is
+//! wrong with it is said at once. `fleet.example.yaml` holds every key, its default and a comment.
+//!
+//! ```text
+//! text ── read (YAML, known keys) ──► file::File ── check (variables, defaults, rules) ──► Config
+//! ```
+
+mod check;
+mod databases;
+mod error;
+mod file;
+mod names;
+mod probe;
+mod read;
+mod values;
+mod variables;
+
+use std::env::{self, VarError};
+use std::fmt;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use error::{ConfigError, Problem};
+
+use crate::inventory::TenantSource;
+use crate::migrator::TransactionScope;
+use crate::rollout::{FailureBudget, RetryPolicy};
+use crate::tenant::{DatabaseName, SchemaName};
+
+/// Everything that `fleet.yaml` says, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file, as it was named.
+    pub path: PathBuf,
+    /// The file's folder: relative paths of the config start here, and `.fleet/` lies here.
+    pub directory: PathBuf,
+    /// Where fleet keeps its own records.
+    pub control: Control,
+    /// The databases that hold tenants, in the file's order. Never empty.
+    pub databases: Vec<Database>,
+    /// What is applied.
+    pub migrations: Migrations,
+    /// How one tenant is migrated.
+    pub execution: Execution,
+    /// How the whole fleet is.
+    pub rollout: Rollout,
+}
+
+/// Where fleet keeps its own records.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// The schema of fleet's tables.
+    pub schema: SchemaName,
+    /// Its database; None is the first of [`Config::databases`].
+    pub url: Option<Url>,
+}
+
+/// One PostgreSQL database that holds tenants.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// Its name in reports and on the command line.
+    pub name: DatabaseName,
+    /// How to reach it.
+    pub url: Url,
+    /// The ceiling for fleet's own connections to it.
+    pub max_connections: NonZeroUsize,
+    /// Shared schemas after the tenant's own, bare names.
+    pub search_path: Vec<String>,
+    /// How its tenants are found.
+    pub source: TenantSource,
+}
+
+/// How to reach a database.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Url {
+    /// The private local server, started on demand.
+    Embedded,
+    /// `postgres://…`, `postgresql://…` or `key=value …`, parsed where it is used. Holds a secret.
+    Server(String),
+}
+
+/// Shows nothing of a server's URL: a password has many places in one (user part, query, key=value).
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded => f.write_str("Embedded"),
+            Self::Server(_) => f.write_str("Server(<not shown>)"),
+        }
+    }
+}
+
+/// What is applied, and where it is recorded in each tenant.
+#[derive(Clone, Debug)]
+pub struct Migrations {
+    /// The folder of the migration files, from the current folder as far as the config's path was.
+    pub directory: PathBuf,
+    /// refinery's history table in each tenant's schema, a bare name.
+    pub history_table: String,
+    /// The type of that table's version column where fleet creates it.
+    pub history_column: HistoryColumn,
+}
+
+/// Which type the version column of a new history table gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HistoryColumn {
+    /// As the fleet's other tenants have it; where there is none, int4 if all versions fit.
+    Auto,
+    /// As a stock refinery makes it.
+    Int4,
+    /// As a refinery with `int8-versions` makes it.
+    Int8,
+}
+
+/// How one tenant is migrated.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    /// Tenants at a time over the whole fleet.
+    pub concurrency: NonZeroUsize,
+    /// How much goes into one transaction.
+    pub transaction: TransactionScope,
+    /// `lock_timeout` of a tenant's session; zero is off.
+    pub lock_timeout: Duration,
+    /// `statement_timeout` of a tenant's session; zero is off.
+    pub statement_timeout: Duration,
+    /// When a transient failure is tried again.
+    pub retry: RetryPolicy,
+}
+
+/// How the whole fleet is migrated.
+#[derive(Clone, Debug)]
+pub struct Rollout {
+    /// After how many failed tenants no new one is started.
+    pub max_failures: FailureBudget,
+}
+
+impl Config {
+    /// The schemas of a database that are never tenants: fleet's own, which is kept out of every
+    /// database because it may move, and the shared ones of the search path.
+    pub fn reserved_schemas(&self, database: &Database) -> Vec<SchemaName> {
+        let shared = database
+            .search_path
+            .iter()
+            // A name that cannot be a tenant's needs no keeping out.
+            .filter_map(|name| SchemaName::parse(name).ok());
+        std::iter::once(self.control.schema.clone())
+            .chain(shared)
+            .collect()
+    }
+}
+
+/// Reads and checks a config file; variables come from the environment.
+///
+/// # Errors
+/// A file that cannot be read, that is no YAML of the right shape, or every wrong value at once.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|cause| match cause.kind() {
+        io::ErrorKind::NotFound => ConfigError::Missing {
+            path: path.to_owned(),
+        },
+        _ => ConfigError::Unreadable {
+            path: path.to_owned(),
+            cause,
+        },
+    })?;
+    from_text(path, &text, &|name| env::var(name))
+}
+
+/// Where `${…}` gets its values.
+type Variables<'a> = dyn Fn(&str) -> Result<String, VarError> + 'a;
+
+fn from_text(path: &Path, text: &str, variables: &Variables<'_>) -> Result<Config, ConfigError> {
+    let file = read::read(path, text)?;
+    check::check(path, file, variables).map_err(|mut problems| {
+        for problem in problems.iter_mut().take(error::SHOWN) {
+            problem.line = probe::line_of(text, &problem.key);
+        }
+        ConfigError::Invalid {
+            path: path.to_owned(),
+            problems,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

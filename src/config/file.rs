@@ -1,0 +1,111 @@
+//! The shape of `fleet.yaml`, as serde reads it. Only the shape: scalars stay the text that was
+//! written, because `${VAR:-8}` may stand for a number as well, and because a tenant that is called
+//! `no` or `1e3` must not become a boolean or a float. Nothing here has `Debug`: URLs hold secrets.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// One value, or an item of a list. None is an empty one.
+pub(super) type Text = Option<String>;
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with keys such as `databases`"
+)]
+pub(super) struct File {
+    pub(super) control: Option<Control>,
+    pub(super) databases: Option<Vec<Option<Database>>>,
+    pub(super) migrations: Option<Migrations>,
+    pub(super) execution: Option<Execution>,
+    pub(super) rollout: Option<Rollout>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with keys such as `schema`"
+)]
+pub(super) struct Control {
+    pub(super) schema: Text,
+    pub(super) url: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with `name`, `url` and `tenants`"
+)]
+pub(super) struct Database {
+    pub(super) name: Text,
+    pub(super) url: Text,
+    pub(super) max_connections: Text,
+    pub(super) search_path: Option<Vec<Text>>,
+    pub(super) tenants: Option<Tenants>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with `schemas`, `query` or `list`"
+)]
+pub(super) struct Tenants {
+    pub(super) schemas: Option<Vec<Text>>,
+    pub(super) query: Text,
+    pub(super) list: Option<Vec<Text>>,
+    pub(super) exclude: Option<Vec<Text>>,
+    pub(super) create_missing: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with keys such as `path`"
+)]
+pub(super) struct Migrations {
+    pub(super) path: Text,
+    pub(super) history_table: Text,
+    pub(super) history_version: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with keys such as `concurrency`"
+)]
+pub(super) struct Execution {
+    pub(super) concurrency: Text,
+    pub(super) transaction: Text,
+    pub(super) lock_timeout: Text,
+    pub(super) statement_timeout: Text,
+    pub(super) retry: Option<Retry>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with `attempts`, `backoff` and `max_backoff`"
+)]
+pub(super) struct Retry {
+    pub(super) attempts: Text,
+    pub(super) backoff: Text,
+    pub(super) max_backoff: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with `waves` and `max_failures`"
+)]
+pub(super) struct Rollout {
+    pub(super) waves: Option<Vec<IgnoredAny>>,
+    pub(super) max_failures: Text,
+}
