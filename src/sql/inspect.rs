@@ -1,7 +1,7 @@
 //! Whether a file may be run, and how: every reason against it at once, each with its place.
 
 use super::kind::{StatementKind, TransactionWord, is_plain, kind};
-use super::lexer::{Token, TokenKind};
+use super::lexical::shortened;
 use super::mark::{Mark, mark};
 use super::place::PlaceCounter;
 use super::split::{BYTE_ORDER_MARK, Layout, Statement, layout};
@@ -66,9 +66,9 @@ pub fn inspect(text: &str) -> Result<Script, Vec<Finding>> {
 }
 
 /// A file under inspection and what was found so far.
-struct Inspection<'a> {
-    body: &'a str,
-    layout: Layout<'a>,
+pub(super) struct Inspection<'a> {
+    pub(super) body: &'a str,
+    pub(super) layout: Layout<'a>,
     kinds: Vec<StatementKind>,
     /// Where in the body, the problem, the hint.
     findings: Vec<(usize, String, String)>,
@@ -77,7 +77,7 @@ struct Inspection<'a> {
 type Range = std::ops::Range<usize>;
 
 impl<'a> Inspection<'a> {
-    fn add(&mut self, offset: usize, problem: String, hint: &str) {
+    pub(super) fn add(&mut self, offset: usize, problem: String, hint: &str) {
         self.findings.push((offset, problem, hint.to_owned()));
     }
 
@@ -112,80 +112,6 @@ impl<'a> Inspection<'a> {
             }
         }
         marked
-    }
-
-    /// What the server's or psql's lexer would stumble over.
-    fn lexical(&mut self) {
-        if let Some(offset) = self.body.find('\0') {
-            self.add(
-                offset,
-                "a NUL byte, which PostgreSQL cannot read".to_owned(),
-                "save the file as UTF-8 text",
-            );
-        }
-        for token in self.layout.notable.clone() {
-            if token.kind == TokenKind::MetaCommand {
-                self.meta_command(token);
-            } else if token.kind == TokenKind::Word {
-                self.add(
-                    token.start,
-                    "a byte order mark inside the file".to_owned(),
-                    "remove it; it is dropped only as the very first character",
-                );
-            } else if !token.closed {
-                self.unclosed(token);
-            }
-        }
-        let all_closed = self.layout.notable.iter().all(|token| token.closed);
-        if let (Some(offset), true) = (self.layout.open, all_closed) {
-            self.add(
-                offset,
-                "a parenthesis that is never closed begins here".to_owned(),
-                "close it; everything behind it was read as one statement",
-            );
-        }
-    }
-
-    fn meta_command(&mut self, token: Token) {
-        let command = self.body[token.start..token.end]
-            .split_whitespace()
-            .next()
-            .unwrap_or("\\");
-        self.add(
-            token.start,
-            format!(
-                "{} is a command of psql, not SQL; the server does not know it",
-                shortened(command)
-            ),
-            "write what it does as SQL; a file cannot include another one",
-        );
-    }
-
-    fn unclosed(&mut self, token: Token) {
-        let (what, hint) = match token.kind {
-            TokenKind::Text => ("a string", "close it with a single quote".to_owned()),
-            TokenKind::QuotedName => (
-                "a quoted identifier",
-                "close it with a double quote".to_owned(),
-            ),
-            TokenKind::DollarText => {
-                let text = &self.body[token.start..token.end];
-                let tag = text[1..].find('$').map_or(text, |end| &text[..=end + 1]);
-                (
-                    "a dollar-quoted string",
-                    format!("close it with {}", shortened(tag)),
-                )
-            }
-            _ => (
-                "a comment",
-                "close it with */ (comments nest in PostgreSQL)".to_owned(),
-            ),
-        };
-        self.add(
-            token.start,
-            format!("{what} that is never closed begins here"),
-            &hint,
-        );
     }
 
     /// Whether the whole file stands between `BEGIN` and `COMMIT`.
@@ -330,15 +256,6 @@ fn blanked(text: &str) -> String {
     text.chars()
         .map(|c| if matches!(c, '\r' | '\n') { c } else { ' ' })
         .collect()
-}
-
-/// A piece of a file for a message.
-fn shortened(text: &str) -> String {
-    const LONGEST: usize = 60;
-    match text.trim().char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text.trim()[..end]),
-        None => text.trim().to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod inspect;
 mod kind;
 mod lexer;
+mod lexical;
 mod mark;
 mod place;
 mod split;
