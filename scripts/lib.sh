@@ -1,6 +1,7 @@
 # Shared by the scripts beside it: find or install PostgreSQL, start private servers, stop exactly those.
 # To be sourced by bash. Everything that it says goes to stderr.
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # results that the scripts use: PSQL, SERVER_URL, FLEET, …
 
 set -euo pipefail
 
@@ -209,4 +210,15 @@ run_child() {
     wait "$CHILD" || code=$?
     CHILD=
     return "$code"
+}
+
+# build_fleet [CARGO ARGUMENT…]: a release build; sets FLEET to the binary and RELEASE to its folder.
+# FLEET_BIN names another binary to use instead.
+build_fleet() {
+    ensure_rust
+    say "building fleet; the first time takes a few minutes …"
+    (cd "$REPO" && cargo build --release --quiet --bin fleet "$@" </dev/null >&2)
+    RELEASE="${CARGO_TARGET_DIR:-$REPO/target}/release"
+    FLEET="${FLEET_BIN:-$RELEASE/fleet}"
+    [ -x "$FLEET" ] || die "$FLEET is missing"
 }
