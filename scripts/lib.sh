@@ -125,7 +125,6 @@ as_server_user() {
 }
 
 SCRATCH=            # the scripts' own temporary folder; everything private lies in it
-SERVER_DATA=()      # data folders of the servers that this script started
 CHILD=              # process group of the command that run_child waits for
 
 # make_scratch: sets SCRATCH to a folder that the servers' user can reach, short enough for a unix socket.
@@ -156,7 +155,6 @@ start_server() {
         cat "$folder/initdb.log" >&2
         die "initdb failed"
     }
-    SERVER_DATA+=("$SERVER_PGDATA")
     for attempt in 1 2 3 4 5 6 7 8 9 10; do
         port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000)) # below the range that clients' own ports come from
         printf '%s\n' "listen_addresses = '127.0.0.1'" "port = $port" "unix_socket_directories = '$folder'" "$@" |
@@ -175,20 +173,27 @@ start_server() {
     die "PostgreSQL did not start"
 }
 
-# clean_up: stops the command that runs, then every server that was started here, and removes the scratch folder.
+# stop_servers FOLDER: stops every server whose data lie below it.
+stop_servers() {
+    local pid_file
+    while IFS= read -r pid_file; do
+        as_server_user "$FLEET_PG_BINDIR/pg_ctl" stop -s -w -t 60 -m immediate -D "$(dirname "$pid_file")" \
+            </dev/null >/dev/null 2>&1 || true
+    done < <(find "$1" -name postmaster.pid 2>/dev/null)
+}
+
+# clean_up: stops the command that runs, then every server in the scratch folder (tests start some too), and
+# removes the folder.
 clean_up() {
-    local data
     trap '' INT TERM HUP
     if [ -n "$CHILD" ] && kill -0 -- "-$CHILD" 2>/dev/null; then
         kill -TERM -- "-$CHILD" 2>/dev/null || true
         wait "$CHILD" 2>/dev/null || true
     fi
-    for data in "${SERVER_DATA[@]+"${SERVER_DATA[@]}"}"; do
-        if [ -e "$data/postmaster.pid" ]; then
-            as_server_user "$FLEET_PG_BINDIR/pg_ctl" stop -s -w -t 60 -m immediate -D "$data" </dev/null >&2 || true
-        fi
-    done
-    if [ -n "$SCRATCH" ]; then rm -rf "$SCRATCH"; fi
+    if [ -n "$SCRATCH" ]; then
+        stop_servers "$SCRATCH"
+        rm -rf "$SCRATCH"
+    fi
 }
 
 # leave_nothing_behind: cleans up however the script ends.
