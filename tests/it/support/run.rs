@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::wait::wait_until;
+
 /// No test needs longer; what does hangs.
 const LIMIT: Duration = Duration::from_mins(3);
 
@@ -241,7 +243,10 @@ impl Capture {
 
     fn whole(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
-            reader.join().expect("no reader panics");
+            wait_until(
+                "the output is closed (a process that it left behind holds it open)",
+                || reader.is_finished(),
+            );
         }
         self.so_far()
     }
