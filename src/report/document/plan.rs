@@ -1,0 +1,171 @@
+//! The documents of `plan` and `status`.
+
+use serde::{Serialize, Serializer};
+
+use super::Each;
+use crate::migration::{MigrationSet, Version};
+use crate::plan::{
+    Action, FleetStatus, LastFailure, Plan, StatusRow, TenantPlan, TenantState, VersionCount,
+};
+use crate::report::wording::stem;
+use crate::run::Failure;
+use crate::tenant::Presence;
+
+#[derive(Serialize)]
+struct PlanDocument<T> {
+    target: Option<Version>,
+    head: Option<Version>,
+    totals: PlanTotals,
+    tenants: T,
+}
+
+#[derive(Default, Serialize)]
+struct PlanTotals {
+    tenants: usize,
+    migrate: usize,
+    up_to_date: usize,
+    refuse: usize,
+}
+
+#[derive(Serialize)]
+struct PlanRow<'a> {
+    database: &'a str,
+    schema: &'a str,
+    from: Option<Version>,
+    pending: Stems<'a>,
+    action: &'static str,
+    reason: Option<String>,
+    hint: Option<&'static str>,
+    create: bool,
+}
+
+/// Migrations by the stems of their files.
+struct Stems<'a> {
+    set: &'a MigrationSet,
+    versions: &'a [Version],
+}
+
+impl Serialize for Stems<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.versions.iter().map(|version| stem(self.set, *version)))
+    }
+}
+
+/// What would be done.
+pub fn plan_document<'a>(plan: &'a Plan, set: &'a MigrationSet) -> impl Serialize + 'a {
+    let mut totals = PlanTotals {
+        tenants: plan.tenants.len(),
+        ..PlanTotals::default()
+    };
+    for tenant in &plan.tenants {
+        match tenant.action {
+            Action::Migrate(_) => totals.migrate += 1,
+            Action::UpToDate => totals.up_to_date += 1,
+            Action::Refuse(_) => totals.refuse += 1,
+        }
+    }
+    PlanDocument {
+        target: plan.target,
+        head: set.head(),
+        totals,
+        tenants: Each::of(&plan.tenants, |tenant: &'a TenantPlan| {
+            plan_row(tenant, set)
+        }),
+    }
+}
+
+fn plan_row<'a>(plan: &'a TenantPlan, set: &'a MigrationSet) -> PlanRow<'a> {
+    let refusal = match &plan.action {
+        Action::Refuse(refusal) => Some(refusal),
+        Action::UpToDate | Action::Migrate(_) => None,
+    };
+    PlanRow {
+        database: plan.tenant.id.database.as_str(),
+        schema: plan.tenant.id.schema.as_str(),
+        from: plan.from,
+        pending: Stems {
+            set,
+            versions: plan.action.pending(),
+        },
+        action: plan.action.as_str(),
+        reason: refusal.map(ToString::to_string),
+        hint: refusal.map(crate::plan::Refusal::hint),
+        create: plan.tenant.presence == Presence::ToCreate,
+    }
+}
+
+#[derive(Serialize)]
+struct StatusDocument<'a, T> {
+    head: Option<Version>,
+    totals: StatusTotals,
+    versions: &'a [VersionCount],
+    tenants: T,
+}
+
+/// Every state, also those that nobody is in: a script need not know which.
+#[derive(Serialize)]
+struct StatusTotals {
+    tenants: usize,
+    up_to_date: u64,
+    pending: u64,
+    failed: u64,
+    interrupted: u64,
+    refused: u64,
+    in_progress: u64,
+}
+
+#[derive(Serialize)]
+struct StatusDocumentRow<'a> {
+    database: &'a str,
+    schema: &'a str,
+    version: Option<Version>,
+    pending: usize,
+    state: TenantState,
+    reason: Option<&'a str>,
+    last_failure: Option<LastFailureRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct LastFailureRow<'a> {
+    run: &'a str,
+    at: &'a str,
+    #[serde(flatten)]
+    failure: &'a Failure,
+}
+
+impl<'a> LastFailureRow<'a> {
+    fn of(last: &'a LastFailure) -> Self {
+        Self {
+            run: last.run.as_str(),
+            at: &last.at,
+            failure: &last.failure,
+        }
+    }
+}
+
+/// Where every tenant is.
+pub fn status_document<'a>(status: &'a FleetStatus) -> impl Serialize + 'a {
+    let count = |state| status.states.get(&state).copied().unwrap_or(0);
+    StatusDocument {
+        head: status.head,
+        totals: StatusTotals {
+            tenants: status.tenants.len(),
+            up_to_date: count(TenantState::UpToDate),
+            pending: count(TenantState::Pending),
+            failed: count(TenantState::Failed),
+            interrupted: count(TenantState::Interrupted),
+            refused: count(TenantState::Refused),
+            in_progress: count(TenantState::InProgress),
+        },
+        versions: &status.versions,
+        tenants: Each::of(&status.tenants, |row: &'a StatusRow| StatusDocumentRow {
+            database: row.tenant.database.as_str(),
+            schema: row.tenant.schema.as_str(),
+            version: row.version,
+            pending: row.pending,
+            state: row.state,
+            reason: row.reason.as_deref(),
+            last_failure: row.last_failure.as_ref().map(LastFailureRow::of),
+        }),
+    }
+}

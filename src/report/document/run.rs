@@ -1,0 +1,80 @@
+//! The document of `migrate` and `resume`.
+
+use serde::Serialize;
+
+use super::{Each, causes};
+use crate::migration::Version;
+use crate::run::{AttemptNumber, Failure, Outcome, RunOutcome, RunSummary, TenantResult, Totals};
+use crate::tenant::TenantId;
+
+#[derive(Serialize)]
+struct RunDocument<'a, T, F> {
+    run: &'a str,
+    outcome: RunOutcome,
+    exit_code: u8,
+    target: Option<Version>,
+    totals: Totals,
+    tenants: T,
+    failures: F,
+}
+
+/// Which tenant, as two keys.
+#[derive(Serialize)]
+pub(in crate::report) struct TenantKey<'a> {
+    database: &'a str,
+    schema: &'a str,
+}
+
+impl<'a> TenantKey<'a> {
+    pub(in crate::report) fn of(tenant: &'a TenantId) -> Self {
+        Self {
+            database: tenant.database.as_str(),
+            schema: tenant.schema.as_str(),
+        }
+    }
+}
+
+/// One tenant of a run.
+#[derive(Serialize)]
+pub(in crate::report) struct TenantRow<'a> {
+    database: &'a str,
+    schema: &'a str,
+    outcome: Outcome,
+    from: Option<Version>,
+    to: Option<Version>,
+    applied: &'a [String],
+    attempts: AttemptNumber,
+    duration_ms: u64,
+    reason: Option<&'a str>,
+    failure: Option<&'a Failure>,
+}
+
+impl<'a> TenantRow<'a> {
+    pub(in crate::report) fn of(result: &'a TenantResult) -> Self {
+        Self {
+            database: result.tenant.database.as_str(),
+            schema: result.tenant.schema.as_str(),
+            outcome: result.outcome,
+            from: result.from,
+            to: result.to,
+            applied: &result.applied,
+            attempts: result.attempts,
+            duration_ms: u64::try_from(result.duration.as_millis()).unwrap_or(u64::MAX),
+            reason: result.reason.as_deref(),
+            failure: result.failure.as_ref(),
+        }
+    }
+}
+
+/// A run at its end.
+pub fn run_document(summary: &RunSummary) -> impl Serialize + '_ {
+    RunDocument {
+        run: summary.run.as_str(),
+        outcome: summary.outcome,
+        exit_code: summary.exit.code(),
+        target: summary.target,
+        totals: summary.totals,
+        tenants: Each::of(&summary.tenants, TenantRow::of),
+        failures: causes(&summary.failures),
+    }
+}
