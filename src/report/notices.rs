@@ -1,0 +1,167 @@
+//! What is said while a run goes on, one line a notice: beside bars and in logs alike.
+
+use std::fmt::Write as _;
+
+use super::Verbosity;
+use super::style::{Style, Tone};
+use super::wording::{cause, clean, count, count_u64, duration, version};
+use crate::rollout::RolloutEvent;
+use crate::run::{AttemptNumber, CancelReason, Outcome, StopSignal, TenantResult};
+
+/// How many failures, and how many retries, get a line of their own: with 2,000 of one cause the
+/// first ones and the summary say all there is.
+const LISTED: u32 = 100;
+
+/// Chooses what is said and how.
+pub(super) struct Notices {
+    style: Style,
+    verbosity: Verbosity,
+    failures: u32,
+    retries: u32,
+}
+
+impl Notices {
+    pub(super) fn new(style: Style, verbosity: Verbosity) -> Self {
+        Self {
+            style,
+            verbosity,
+            failures: 0,
+            retries: 0,
+        }
+    }
+
+    /// The line for an event, None where it is not worth one.
+    pub(super) fn line(&mut self, event: &RolloutEvent) -> Option<String> {
+        match event {
+            RolloutEvent::RunStarted { to_migrate, .. } if *to_migrate > 0 => opening(event),
+            RolloutEvent::AttemptFailedWillRetry {
+                tenant,
+                attempt,
+                failure,
+                retry_in,
+            } => {
+                self.retries += 1;
+                let text = format!(
+                    "↻ {tenant}: attempt {attempt} failed{}; again in {}",
+                    cause(failure),
+                    duration(*retry_in)
+                );
+                self.listed(self.retries, Tone::Warning, &text, "retries")
+            }
+            RolloutEvent::TenantFinished { result, .. } => self.finished(result),
+            RolloutEvent::CancelBegun {
+                reason,
+                signal,
+                in_flight,
+            } => Some(
+                self.style
+                    .paint(Tone::Warning, &stopping(*reason, *signal, *in_flight)),
+            ),
+            RolloutEvent::RunStarted { .. }
+            | RolloutEvent::AttemptStarted { .. }
+            | RolloutEvent::MigrationStarted { .. }
+            | RolloutEvent::RunFinished { .. } => None,
+        }
+    }
+
+    fn finished(&mut self, result: &TenantResult) -> Option<String> {
+        let tenant = &result.tenant;
+        let verbose = self.verbosity == Verbosity::Verbose;
+        match result.outcome {
+            Outcome::Failed => {
+                self.failures += 1;
+                let why = result
+                    .failure
+                    .as_ref()
+                    .map_or_else(|| reason(result), cause);
+                let text = format!("✗ {tenant} failed{why}{}", tries(result.attempts));
+                self.listed(self.failures, Tone::Failure, &text, "failures")
+            }
+            Outcome::Interrupted => {
+                let text = format!("! {tenant} interrupted{}", reason(result));
+                Some(self.style.paint(Tone::Warning, &text))
+            }
+            Outcome::Succeeded if verbose => Some(format!(
+                "{} {tenant} {} → {} in {}{}",
+                self.style.paint(Tone::Success, "✓"),
+                version(result.from),
+                version(result.to),
+                duration(result.duration),
+                tries(result.attempts)
+            )),
+            Outcome::Skipped if verbose => Some(format!("- {tenant} skipped{}", reason(result))),
+            Outcome::UpToDate if verbose => {
+                Some(format!("- {tenant} is at {} already", version(result.to)))
+            }
+            Outcome::Succeeded | Outcome::Skipped | Outcome::UpToDate => None,
+        }
+    }
+
+    fn listed(&self, number: u32, tone: Tone, text: &str, what: &str) -> Option<String> {
+        if number <= LISTED || self.verbosity == Verbosity::Verbose {
+            return Some(self.style.paint(tone, text));
+        }
+        (number == LISTED + 1)
+            .then(|| format!("… further {what} are only counted here; the end has them by cause"))
+    }
+}
+
+/// `: canceled on request`.
+fn reason(result: &TenantResult) -> String {
+    result
+        .reason
+        .as_deref()
+        .map_or_else(String::new, |reason| format!(": {}", clean(reason)))
+}
+
+/// ` (3 attempts)`, where there was more than one.
+fn tries(attempts: AttemptNumber) -> String {
+    if attempts > 1 {
+        format!(" ({attempts} attempts)")
+    } else {
+        String::new()
+    }
+}
+
+/// `Migrating 197 of 200 tenants to V12, 8 at a time (run 2026…)`.
+fn opening(event: &RolloutEvent) -> Option<String> {
+    let RolloutEvent::RunStarted {
+        run,
+        resumes,
+        target,
+        to_migrate,
+        concurrency,
+        totals,
+    } = event
+    else {
+        return None;
+    };
+    let mut text = format!(
+        "Migrating {to_migrate} of {} to {}, {concurrency} at a time (run {run}",
+        count_u64(totals.tenants, "tenant"),
+        version(*target)
+    );
+    if let Some(resumes) = resumes {
+        let _ = write!(text, ", resumes {resumes}");
+    }
+    text.push(')');
+    Some(text)
+}
+
+fn stopping(reason: CancelReason, signal: Option<StopSignal>, in_flight: usize) -> String {
+    let tenants = count(in_flight, "tenant");
+    match (reason, signal) {
+        (CancelReason::Drain, Some(StopSignal::Interrupt)) => {
+            format!("draining: {tenants} in flight; press Ctrl-C again to cancel their statements")
+        }
+        (CancelReason::Drain, Some(StopSignal::Terminate)) => format!(
+            "SIGTERM, draining: {tenants} in flight; a second signal cancels their statements"
+        ),
+        (CancelReason::Drain, None) => {
+            format!("stopping: no new tenant is started, {tenants} in flight finish")
+        }
+        (CancelReason::Abort, _) => {
+            format!("stopping: cancelling the statements of {tenants}")
+        }
+    }
+}
