@@ -1,1 +1,130 @@
-//! (room to be built)
+//! What is seen: facts become words. Progress and notices go to stderr, results to stdout; JSON is
+//! a contract, text for people is not. A stream that breaks never changes a run.
+
+mod board;
+mod causes;
+mod detail;
+mod document;
+mod ending;
+mod lines;
+mod ndjson;
+mod notices;
+mod pace;
+mod plan;
+mod progress;
+mod runs;
+mod safety;
+mod sink;
+mod status;
+mod style;
+mod summary;
+mod table;
+mod tenants;
+#[cfg(test)]
+mod tests;
+mod undone;
+mod wording;
+
+pub use detail::status_detail;
+pub use document::{
+    plan_document, run_document, runs_document, show_document, status_document, tenants_document,
+    write_document,
+};
+pub use plan::plan;
+pub use runs::{runs, show};
+pub use safety::Stepwise;
+pub use sink::to_stdout;
+pub use status::status;
+pub use style::{ColorChoice, Screen, Stream, Style};
+pub use summary::summary;
+pub use tenants::tenants;
+pub use wording::duration;
+
+use crate::rollout::RolloutEvent;
+use sink::Sink;
+
+/// Somebody who is told what happens. Never fails: what cannot be shown is not shown.
+pub trait Reporter: Send {
+    /// Takes one event, in the order of the engine.
+    fn report(&mut self, event: &RolloutEvent);
+}
+
+/// Several reporters, told one after the other.
+#[derive(Default)]
+pub struct Reporters(Vec<Box<dyn Reporter>>);
+
+impl Reporters {
+    /// Adds one, told last.
+    pub fn push(&mut self, reporter: impl Reporter + 'static) {
+        self.0.push(Box::new(reporter));
+    }
+}
+
+impl Reporter for Reporters {
+    fn report(&mut self, event: &RolloutEvent) {
+        for reporter in &mut self.0 {
+            reporter.report(event);
+        }
+    }
+}
+
+/// What `--output` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Text for people.
+    #[default]
+    Human,
+    /// One document at the end.
+    Json,
+    /// One event a line as it happens, the document as the last line.
+    Ndjson,
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verbosity {
+    /// `-q`: no progress, and no summary where all is well.
+    Quiet,
+    /// What fits a screen.
+    #[default]
+    Normal,
+    /// `-v`: every tenant by name.
+    Verbose,
+}
+
+/// Chooses who reports a run: bars where they can move, else lines, on stderr; what `format` says
+/// on stdout. The same call serves `migrate` and `resume`.
+pub fn for_run(
+    format: Format,
+    screen: Screen,
+    verbosity: Verbosity,
+    stepwise: Stepwise,
+) -> Reporters {
+    let mut reporters = Reporters::default();
+    // first, so that bars are gone before the result is written to the same terminal
+    if verbosity != Verbosity::Quiet {
+        // bars and lines of events would tear each other apart on one terminal
+        if screen.live && format != Format::Ndjson {
+            reporters.push(progress::Progress::stderr(screen.stderr, verbosity));
+        } else {
+            reporters.push(lines::Lines::new(Sink::stderr(), screen.stderr, verbosity));
+        }
+        if format != Format::Human {
+            reporters.push(ending::Closing {
+                sink: Sink::stderr(),
+                style: screen.stderr,
+            });
+        }
+    }
+    match format {
+        Format::Human => reporters.push(ending::Summary {
+            sink: Sink::stdout(),
+            stepwise,
+            style: screen.stdout,
+            verbosity,
+        }),
+        Format::Json => reporters.push(ending::Document(Sink::stdout())),
+        Format::Ndjson => reporters.push(ndjson::Ndjson::new(Sink::stdout())),
+    }
+    reporters
+}

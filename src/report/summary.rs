@@ -1,0 +1,203 @@
+//! The end of a run for people: how it went, what failed and for how many causes, whether it is
+//! safe to run again, and what to type next.
+
+use std::io::{self, Write};
+
+use super::Verbosity;
+use super::causes::{count_causes, write_causes};
+use super::safety::{self, Stepwise};
+use super::style::{Style, Tone};
+use super::undone::write_undone;
+use super::wording::{clean, count, count_u64, duration, verb, version};
+use crate::migration::Version;
+use crate::run::{
+    ExitCode, FailureClass, FailureGroup, Outcome, RunOutcome, RunSummary, TenantResult,
+};
+
+/// Writes the end of `migrate` and `resume`.
+///
+/// # Errors
+/// Those of the stream.
+pub fn summary(
+    out: &mut dyn Write,
+    run: &RunSummary,
+    stepwise: &Stepwise,
+    style: Style,
+    verbosity: Verbosity,
+) -> io::Result<()> {
+    writeln!(out, "{}", headline(run, style))?;
+    if !run.failures.is_empty() {
+        writeln!(out)?;
+        write_causes(out, &run.failures, style, verbosity, |group| {
+            note(run, group)
+        })?;
+    }
+    let undone = run
+        .tenants
+        .iter()
+        .map(|t| (t.outcome, t.reason.as_deref(), &t.tenant));
+    write_undone(out, undone, style, verbosity)?;
+    if let Some(sentence) = safety::sentence(run, stepwise) {
+        writeln!(out, "\n{sentence}")?;
+    }
+    write_next(out, &next_steps(run), style)
+}
+
+/// The run in one line.
+pub(super) fn headline(run: &RunSummary, style: Style) -> String {
+    let totals = run.totals;
+    let tenants = count_u64(totals.tenants, "tenant");
+    let took = duration(run.duration);
+    let tally = tally(run);
+    let failed = format!(
+        "{} of {tenants} failed with {}",
+        totals.failed,
+        count_causes(&run.failures)
+    );
+    match run.outcome {
+        RunOutcome::Succeeded if totals.succeeded == 0 => style.paint(
+            Tone::Success,
+            &format!("✓ Nothing to do: {}", at_target(run)),
+        ),
+        RunOutcome::Succeeded => {
+            let head = format!("✓ {}", at_target(run));
+            format!("{} in {took}{tally}", style.paint(Tone::Success, &head))
+        }
+        RunOutcome::Failed => {
+            let head = match (totals.failed, totals.skipped) {
+                (0, skipped) => format!("✗ {skipped} of {tenants} skipped"),
+                (_, 0) => format!("✗ {failed}"),
+                (_, skipped) => format!("✗ {failed}, {skipped} skipped,"),
+            };
+            format!("{} in {took}{tally}", style.paint(Tone::Failure, &head))
+        }
+        RunOutcome::Halted if totals.failed == 0 => {
+            style.paint(Tone::Failure, &format!("✗ Stopped after {took}")) + &tally
+        }
+        RunOutcome::Halted => {
+            let head = format!("✗ Stopped by the failure budget after {took}");
+            format!("{}: {failed}{tally}", style.paint(Tone::Failure, &head))
+        }
+        RunOutcome::Interrupted => {
+            let word = match run.exit {
+                ExitCode::Terminated => "Terminated",
+                _ => "Interrupted",
+            };
+            let done = totals.succeeded + totals.up_to_date;
+            let left = totals.tenants.saturating_sub(done + totals.failed);
+            let failures = match totals.failed {
+                0 => String::new(),
+                n => format!(", {n} failed with {}", count_causes(&run.failures)),
+            };
+            format!(
+                "{}: {done} of {tenants} done, {left} left{failures}",
+                style.paint(Tone::Warning, &format!("! {word} after {took}"))
+            )
+        }
+        RunOutcome::Refused => style.paint(Tone::Failure, "✗ Refused: nothing was touched"),
+    }
+}
+
+/// `200 tenants at V12`.
+fn at_target(run: &RunSummary) -> String {
+    let Some(target) = run.target else {
+        return "the migration set is empty".to_owned();
+    };
+    // `--to` does not take tenants back that are further already
+    let further = run.tenants.iter().any(|t| t.to > Some(target));
+    format!(
+        "{} at {}{}",
+        count_u64(run.totals.tenants, "tenant"),
+        version(Some(target)),
+        if further { " or later" } else { "" }
+    )
+}
+
+/// ` (197 migrated, 3 already there)`.
+fn tally(run: &RunSummary) -> String {
+    let totals = run.totals;
+    let parts: Vec<String> = [
+        (totals.succeeded, "migrated"),
+        (totals.up_to_date, "already there"),
+        (totals.interrupted, "interrupted"),
+    ]
+    .into_iter()
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, word)| format!("{number} {word}"))
+    .collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", parts.join(", "))
+    }
+}
+
+/// What the other tenants say about a migration that failed: is it the file, or are these odd.
+fn note(run: &RunSummary, group: &FailureGroup) -> Option<String> {
+    let stem = group.example.migration.as_deref()?;
+    if group.example.class != FailureClass::Permanent {
+        return None;
+    }
+    let passed = run.tenants.iter().filter(|t| has_applied(t, stem)).count();
+    let stem = clean(stem);
+    Some(if passed == 0 {
+        format!("no tenant of this run has {stem} applied")
+    } else {
+        format!(
+            "{} {stem} applied: look at the data of {}; an edit of the file would make the others divergent",
+            count(passed, "tenant") + verb(passed, " has", " have"),
+            verb(group.tenants.len(), "this one", "these"),
+        )
+    })
+}
+
+/// By this run or before. `U` files may be missing below a tenant's version, so that only the list counts.
+fn has_applied(tenant: &TenantResult, stem: &str) -> bool {
+    let reached = || {
+        let number = stem.strip_prefix('V')?.split("__").next()?;
+        let version: Version = number.parse().ok()?;
+        Some(tenant.to? >= version)
+    };
+    tenant.applied.iter().any(|applied| applied == stem)
+        || (matches!(tenant.outcome, Outcome::UpToDate | Outcome::Succeeded)
+            && reached().unwrap_or(false))
+}
+
+/// A command, and when to type it.
+pub(super) type Step = (String, String);
+
+fn next_steps(run: &RunSummary) -> Vec<Step> {
+    let totals = run.totals;
+    let id = &run.run;
+    let mut steps = Vec::new();
+    if totals.failed > 0 {
+        steps.push((format!("fleet show {id}"), "every attempt".to_owned()));
+        let transient = |group: &FailureGroup| group.example.class == FailureClass::Transient;
+        let when = if run.failures.iter().all(transient) {
+            "may succeed as it is: locks, connections and the like were the cause"
+        } else {
+            "when the cause is mended; tenants that are done are not touched again"
+        };
+        steps.push((format!("fleet resume {id}"), when.to_owned()));
+    } else if matches!(run.outcome, RunOutcome::Interrupted | RunOutcome::Halted) {
+        let what = "carries on; tenants that are done are not touched again";
+        steps.push((format!("fleet resume {id}"), what.to_owned()));
+    } else if totals.skipped > 0 {
+        let what = "where every tenant is, and what to do about these";
+        steps.push(("fleet status".to_owned(), what.to_owned()));
+    }
+    steps
+}
+
+/// Writes what to type next.
+pub(super) fn write_next(out: &mut dyn Write, steps: &[Step], style: Style) -> io::Result<()> {
+    let width = steps.iter().map(|(command, _)| command.len()).max();
+    if let Some(width) = width {
+        writeln!(out, "\nNext:")?;
+        for (command, when) in steps {
+            let command = style.paint(Tone::Strong, &format!("{command:<width$}"));
+            writeln!(out, "  {command}  {when}")?;
+        }
+    }
+    Ok(())
+}

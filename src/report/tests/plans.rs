@@ -1,0 +1,108 @@
+//! Plans, read by people.
+
+use super::super::{Verbosity, plan};
+use super::*;
+use crate::plan::{Action, HistorySnapshot, Plan, Refusal, TenantPlan};
+use crate::tenant::{Presence, Tenant};
+
+fn planned(schema: &str, from: Option<Version>, action: Action) -> TenantPlan {
+    let presence = if from.is_none() && action != Action::Refuse(Refusal::SchemaMissing) {
+        Presence::ToCreate
+    } else {
+        Presence::Present
+    };
+    TenantPlan {
+        tenant: Tenant {
+            id: tenant(schema),
+            labels: Arc::default(),
+            presence,
+        },
+        history: HistorySnapshot::SchemaAbsent,
+        from,
+        action,
+    }
+}
+
+pub(super) fn sample() -> Plan {
+    let mut tenants: Vec<TenantPlan> = (1..=197)
+        .map(|n| {
+            let action = Action::Migrate(versions(&[11, 12]));
+            planned(&format!("a{n:03}"), Some(10), action)
+        })
+        .collect();
+    tenants.push(planned("b", None, Action::Migrate(versions(&[10, 11, 12]))));
+    tenants.push(planned("c", Some(12), Action::UpToDate));
+    for (schema, relations) in [("d", 12), ("e", 3), ("f", 3)] {
+        let refusal = Refusal::NoHistory { relations };
+        tenants.push(planned(schema, Some(10), Action::Refuse(refusal)));
+    }
+    Plan {
+        target: Some(12),
+        tenants,
+    }
+}
+
+#[test]
+fn tenants_that_share_a_fate_share_a_line() {
+    let text = written(|out| plan(out, &sample(), &set(), PLAIN, Verbosity::Normal));
+    assert_eq!(
+        text,
+        "\
+To V12: 198 of 202 tenants to migrate, 1 up to date, 3 refused
+
+197 tenants: V10 → V12 (V11__orders, V12__unique_email)
+1 tenant: schema to create → V12 (V10__init, V11__orders, V12__unique_email)
+  tenants    main/b
+
+✗ 3 tenants refused: no history
+  reason     3 relations but no history table
+  tenants    main/e, main/f
+  reason     12 relations but no history table
+  tenants    main/d
+  hint       restore the history table with the schema, or insert the rows of what was applied; fleet never starts at the first version on a schema that is in use
+
+Next:
+  fleet migrate  with the options of this plan; refused tenants are left as they are
+"
+    );
+}
+
+#[test]
+fn verbose_has_a_line_for_each_tenant() {
+    let text = written(|out| plan(out, &sample(), &set(), PLAIN, Verbosity::Verbose));
+    assert!(text.contains("\nmain/a001  V10 → V12 (V11__orders, V12__unique_email)\n"));
+    assert!(text.contains("\nmain/c  V12  up to date\n"));
+    assert!(text.contains("\nmain/d  refused  12 relations but no history table\n"));
+}
+
+#[test]
+fn a_target_below_head_is_part_of_the_command() {
+    let tenants = vec![planned("a", Some(10), Action::Migrate(versions(&[11])))];
+    let below = Plan {
+        target: Some(11),
+        tenants,
+    };
+    let text = written(|out| plan(out, &below, &set(), PLAIN, Verbosity::Normal));
+    assert_eq!(
+        text,
+        "\
+To V11: 1 of 1 tenant to migrate, 0 up to date
+
+1 tenant: V10 → V11 (V11__orders)
+  tenants    main/a
+
+Next:
+  fleet migrate --to 11  with the options of this plan
+"
+    );
+}
+
+#[test]
+fn nothing_to_do_is_one_line() {
+    let done = Plan {
+        target: Some(12),
+        tenants: vec![planned("c", Some(12), Action::UpToDate)],
+    };
+    let text = written(|out| plan(out, &done, &set(), PLAIN, Verbosity::Normal));
+    assert_eq!(text, "Nothing to do: 1 tenant at V12\n");
+}
