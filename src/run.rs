@@ -51,6 +51,20 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every value.
+    const ALL: [Self; 5] = [
+        Self::Succeeded,
+        Self::UpToDate,
+        Self::Failed,
+        Self::Interrupted,
+        Self::Skipped,
+    ];
+
+    /// The value with this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|value| value.as_str() == word)
+    }
+
     /// The word in JSON, in the ledger and on the screen.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -80,6 +94,20 @@ pub enum RunOutcome {
 }
 
 impl RunOutcome {
+    /// Every value.
+    const ALL: [Self; 5] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::Halted,
+        Self::Interrupted,
+        Self::Refused,
+    ];
+
+    /// The value with this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|value| value.as_str() == word)
+    }
+
     /// The word in JSON and in the ledger.
     pub fn as_str(self) -> &'static str {
         match self {

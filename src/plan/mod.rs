@@ -146,7 +146,8 @@ pub fn build(
     }
 }
 
-fn version_of(history: &HistorySnapshot) -> Option<Version> {
+/// The version that a history says, None for an empty one.
+pub fn version_of(history: &HistorySnapshot) -> Option<Version> {
     match history {
         HistorySnapshot::Rows { rows, .. } => rows.last().map(|row| row.version),
         _ => None,

@@ -1,0 +1,124 @@
+//! Reads history tables, many with one message.
+
+use futures_util::{StreamExt, pin_mut};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+
+use super::catalog::HistoryTable;
+use crate::plan::{AppliedRow, HistorySnapshot};
+use crate::tenant::{SchemaName, quote_identifier};
+
+/// Reads these tables. Where one of them cannot be read, the batch is halved until it stands alone.
+pub(super) async fn read(
+    client: &Client,
+    tables: &[HistoryTable],
+    table: &str,
+) -> Result<Vec<(SchemaName, HistorySnapshot)>, tokio_postgres::Error> {
+    let mut read = Vec::with_capacity(tables.len());
+    let mut todo: Vec<&[HistoryTable]> = vec![tables];
+    while let Some(part) = todo.pop() {
+        match read_message(client, part, table).await {
+            Ok(histories) => read.extend(histories),
+            Err(error) if error.as_db_error().is_none() || client.is_closed() => {
+                return Err(error);
+            }
+            Err(error) => match part {
+                [] => {}
+                [one] => read.push((one.schema.clone(), unreadable(&error))),
+                several => {
+                    let (left, right) = several.split_at(several.len() / 2);
+                    todo.extend([left, right]);
+                }
+            },
+        }
+    }
+    Ok(read)
+}
+
+fn unreadable(error: &tokio_postgres::Error) -> HistorySnapshot {
+    HistorySnapshot::Unreadable {
+        message: error
+            .as_db_error()
+            .map_or_else(|| error.to_string(), |db| db.message().to_owned()),
+        sqlstate: error.code().map(|code| code.code().to_owned()),
+    }
+}
+
+async fn read_message(
+    client: &Client,
+    tables: &[HistoryTable],
+    table: &str,
+) -> Result<Vec<(SchemaName, HistorySnapshot)>, tokio_postgres::Error> {
+    let text = tables
+        .iter()
+        .map(|found| {
+            format!(
+                "SELECT version,name,checksum,applied_on FROM {}.{}",
+                found.schema.quoted(),
+                quote_identifier(table)
+            )
+        })
+        .collect::<Vec<_>>()
+        .join(";");
+    let answers = client.simple_query_raw(&text).await?;
+    pin_mut!(answers);
+    let mut histories = Vec::with_capacity(tables.len());
+    let mut rows = Vec::new();
+    while let Some(answer) = answers.next().await {
+        match answer? {
+            SimpleQueryMessage::Row(row) => rows.push(parse(&row)),
+            SimpleQueryMessage::CommandComplete(_) => {
+                if let Some(found) = tables.get(histories.len()) {
+                    let history = snapshot(found, std::mem::take(&mut rows));
+                    histories.push((found.schema.clone(), history));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(histories)
+}
+
+struct CorruptRow {
+    row: String,
+    problem: String,
+}
+
+fn snapshot(found: &HistoryTable, rows: Vec<Result<AppliedRow, CorruptRow>>) -> HistorySnapshot {
+    match rows.into_iter().collect::<Result<Vec<_>, _>>() {
+        Ok(mut rows) => {
+            rows.sort_by_key(|row| row.version);
+            HistorySnapshot::Rows {
+                column: found.column,
+                rows: rows.into(),
+            }
+        }
+        Err(CorruptRow { row, problem }) => HistorySnapshot::Corrupt { row, problem },
+    }
+}
+
+/// refinery panics on each of these; here they are the tenant's failure.
+fn parse(row: &SimpleQueryRow) -> Result<AppliedRow, CorruptRow> {
+    let corrupt = |problem: &str| CorruptRow {
+        row: format!("version {}", row.get(0).unwrap_or("NULL")),
+        problem: problem.to_owned(),
+    };
+    let version = row
+        .get(0)
+        .and_then(|version| version.parse().ok())
+        .ok_or_else(|| corrupt("the version is not a number"))?;
+    let name = row.get(1).ok_or_else(|| corrupt("the name is NULL"))?;
+    let checksum = row.get(2).ok_or_else(|| corrupt("the checksum is NULL"))?;
+    let checksum = checksum
+        .parse()
+        .map_err(|_| corrupt(&format!("the checksum {checksum:?} is not a 64-bit number")))?;
+    let applied_on = row.get(3).ok_or_else(|| corrupt("applied_on is NULL"))?;
+    OffsetDateTime::parse(applied_on, &Rfc3339)
+        .map_err(|_| corrupt(&format!("applied_on {applied_on:?} is not a date")))?;
+    Ok(AppliedRow {
+        version,
+        name: name.to_owned(),
+        checksum,
+    })
+}

@@ -1,0 +1,137 @@
+//! What the catalogue says about the history tables of many schemas, in one query.
+
+use std::collections::HashMap;
+
+use tokio_postgres::Client;
+use tokio_postgres::types::Oid;
+
+use crate::plan::{HistorySnapshot, VersionColumn};
+use crate::tenant::SchemaName;
+
+/// `pg_catalog.int4` and `int8`; the numbers are fixed in PostgreSQL's `pg_type.dat`.
+const INT4: Oid = 23;
+const INT8: Oid = 20;
+
+/// A history table that can be read.
+#[derive(Clone, Debug)]
+pub(super) struct HistoryTable {
+    /// Whose.
+    pub(super) schema: SchemaName,
+    /// The width of its version column.
+    pub(super) column: VersionColumn,
+}
+
+/// What was found.
+pub(super) struct Found {
+    /// Tables to read.
+    pub(super) tables: Vec<HistoryTable>,
+    /// Schemas whose history is known already.
+    pub(super) settled: HashMap<SchemaName, HistorySnapshot>,
+}
+
+/// Looks the schemas up.
+pub(super) async fn look(
+    client: &Client,
+    schemas: &[SchemaName],
+    table: &str,
+) -> Result<Found, tokio_postgres::Error> {
+    let names: Vec<&str> = schemas.iter().map(SchemaName::as_str).collect();
+    let rows = client
+        .query(
+            "SELECT n.nspname::text, n.oid, c.oid, a.atttypid, \
+               pg_catalog.has_schema_privilege(n.oid, 'USAGE'), \
+               c.oid IS NOT NULL AND pg_catalog.has_table_privilege(c.oid, 'SELECT') \
+             FROM pg_catalog.pg_namespace n \
+             LEFT JOIN pg_catalog.pg_class c \
+               ON c.relnamespace = n.oid AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'f') \
+             LEFT JOIN pg_catalog.pg_attribute a \
+               ON a.attrelid = c.oid AND a.attname = 'version' AND NOT a.attisdropped \
+             WHERE n.nspname = ANY($1)",
+            &[&names, &table],
+        )
+        .await?;
+    let mut found = Found {
+        tables: Vec::new(),
+        settled: schemas
+            .iter()
+            .map(|schema| (schema.clone(), HistorySnapshot::SchemaAbsent))
+            .collect(),
+    };
+    let mut without_table: HashMap<Oid, SchemaName> = HashMap::new();
+    for row in &rows {
+        let name: &str = row.get(0);
+        let Ok(schema) = SchemaName::parse(name) else {
+            continue;
+        };
+        let (table_oid, column): (Option<Oid>, Option<Oid>) = (row.get(2), row.get(3));
+        let (usable, readable): (bool, bool) = (row.get(4), row.get(5));
+        if table_oid.is_none() {
+            without_table.insert(row.get(1), schema);
+        } else if !(usable && readable) {
+            found.settled.insert(schema, unreadable(table, usable));
+        } else if let Some(column) = version_column(column) {
+            found.settled.remove(&schema);
+            found.tables.push(HistoryTable { schema, column });
+        } else {
+            let corrupt = HistorySnapshot::Corrupt {
+                row: format!("table {table}"),
+                problem: "its version column is neither integer nor bigint".to_owned(),
+            };
+            found.settled.insert(schema, corrupt);
+        }
+    }
+    count_relations(client, without_table, &mut found).await?;
+    Ok(found)
+}
+
+fn version_column(type_oid: Option<Oid>) -> Option<VersionColumn> {
+    match type_oid {
+        Some(INT4) => Some(VersionColumn::Int4),
+        Some(INT8) => Some(VersionColumn::Int8),
+        _ => None,
+    }
+}
+
+fn unreadable(table: &str, usable: bool) -> HistorySnapshot {
+    HistorySnapshot::Unreadable {
+        message: if usable {
+            format!("permission denied for table {table}")
+        } else {
+            "permission denied for schema".to_owned()
+        },
+        sqlstate: Some("42501".to_owned()),
+    }
+}
+
+/// A schema without a history is either new or somebody else's: relations tell. Those of an
+/// extension do not count.
+async fn count_relations(
+    client: &Client,
+    without_table: HashMap<Oid, SchemaName>,
+    found: &mut Found,
+) -> Result<(), tokio_postgres::Error> {
+    if without_table.is_empty() {
+        return Ok(());
+    }
+    let oids: Vec<Oid> = without_table.keys().copied().collect();
+    let rows = client
+        .query(
+            "SELECT c.relnamespace, pg_catalog.count(*) FROM pg_catalog.pg_class c \
+             WHERE c.relnamespace = ANY($1) AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') \
+               AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
+                 WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') \
+             GROUP BY c.relnamespace",
+            &[&oids],
+        )
+        .await?;
+    let counts: HashMap<Oid, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    for (oid, schema) in without_table {
+        let relations = counts
+            .get(&oid)
+            .map_or(0, |count| u64::try_from(*count).unwrap_or(0));
+        found
+            .settled
+            .insert(schema, HistorySnapshot::NoTable { relations });
+    }
+    Ok(())
+}
