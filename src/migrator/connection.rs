@@ -1,0 +1,208 @@
+//! refinery's driver traits on a connection that is pinned to one tenant. The only file that
+//! implements them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::{StreamExt, pin_mut};
+use refinery_core::traits::r#async::{AsyncMigrate, AsyncQuery, AsyncTransaction};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_util::sync::CancellationToken;
+
+use super::message::{Envelope, ExpectedHistory, Message, Setup};
+use super::{Applied, failure};
+use crate::migration::Migration;
+use crate::pg::CancelHandle;
+use crate::run::{Failure, FailureClass};
+
+/// How long a cancelled statement may take to end before its connection is given up.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection, lent to one tenant for one attempt.
+pub(super) struct TenantConnection<'a, B> {
+    /// The connection.
+    pub(super) client: &'a Client,
+    /// Cancels what runs on it.
+    pub(super) cancel: CancelHandle,
+    /// Asks to cancel.
+    pub(super) abort: &'a CancellationToken,
+    /// What frames each migration.
+    pub(super) envelope: Envelope,
+    /// What the history says now.
+    pub(super) expected: ExpectedHistory,
+    /// The history in refinery's words.
+    pub(super) history: Vec<refinery_core::Migration>,
+    /// What refinery will ask to execute, in order.
+    pub(super) pending: VecDeque<&'a Migration>,
+    /// Told each migration before it is sent.
+    pub(super) begin: B,
+    /// Whether an earlier user may have left settings on the connection.
+    pub(super) dirty: bool,
+    /// What is committed.
+    pub(super) applied: Applied,
+    /// Why the last message failed; refinery's own error cannot carry it out.
+    pub(super) ended: Option<End>,
+}
+
+/// How a message ended that did not commit.
+#[derive(Debug)]
+pub(super) enum End {
+    /// With an error.
+    Failed {
+        /// What to tell.
+        failure: Failure,
+        /// Whether the connection is of no more use.
+        lost: bool,
+    },
+    /// By our own cancel request.
+    Cancelled,
+}
+
+/// What refinery is told: that it failed. The reason is in [`TenantConnection::ended`].
+#[derive(Debug)]
+pub(super) struct NotCommitted;
+
+impl fmt::Display for NotCommitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the transaction was not committed")
+    }
+}
+
+impl std::error::Error for NotCommitted {}
+
+impl<B: Fn(&str) + Send + Sync> AsyncTransaction for TenantConnection<'_, B> {
+    type Error = NotCommitted;
+
+    /// refinery hands over the table's creation first, then for each transaction the pairs of a
+    /// file's text and a history row. The row is written in our own words (guarded, and with the
+    /// checksum that fits the table), the table is created in the first transaction.
+    async fn execute<'a, T: Iterator<Item = &'a str> + Send + 'a>(
+        &'a mut self,
+        queries: T,
+    ) -> Result<usize, NotCommitted> {
+        let files = queries.count() / 2;
+        if files == 0 {
+            return Ok(0);
+        }
+        let migrations: Vec<&Migration> = self.pending.drain(..files).collect();
+        for migration in &migrations {
+            (self.begin)(&migration.to_string());
+        }
+        let now = OffsetDateTime::now_utc()
+            .format(&Rfc3339)
+            .unwrap_or_default();
+        let message = self.envelope.message(&migrations, self.expected, &now);
+        match self.send(&message, &migrations).await {
+            Ok(()) => {
+                for migration in &migrations {
+                    self.expected = self.expected.with(migration.version());
+                    self.applied.migrations.push(migration.to_string());
+                }
+                self.applied.version = self.expected.head;
+                self.envelope.setup = Setup::None;
+                Ok(files)
+            }
+            Err(end) => {
+                self.ended = Some(end);
+                Err(NotCommitted)
+            }
+        }
+    }
+}
+
+impl<B: Fn(&str) + Send + Sync> AsyncQuery<Vec<refinery_core::Migration>>
+    for TenantConnection<'_, B>
+{
+    /// The history was read with those of the other tenants: no round trip here.
+    async fn query<'a>(
+        &'a mut self,
+        _query: &'a str,
+    ) -> Result<Vec<refinery_core::Migration>, NotCommitted> {
+        Ok(std::mem::take(&mut self.history))
+    }
+}
+
+impl<B: Fn(&str) + Send + Sync> AsyncMigrate for TenantConnection<'_, B> {}
+
+impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
+    /// Sends one transaction and follows it to its end, through an abort if one is asked for.
+    async fn send(&mut self, message: &Message, migrations: &[&Migration]) -> Result<(), End> {
+        let mut completed = 0;
+        let mut cancelled = false;
+        let result = {
+            let work = converse(self.client, self.dirty, &message.text, &mut completed);
+            pin_mut!(work);
+            loop {
+                tokio::select! {
+                    result = &mut work => break Some(result),
+                    () = self.abort.cancelled(), if !cancelled => {
+                        cancelled = true;
+                        // a request that gets lost shows in the patience running out
+                        let _ = self.cancel.cancel().await;
+                    }
+                    () = tokio::time::sleep(CANCEL_PATIENCE), if cancelled => break None,
+                }
+            }
+        };
+        self.dirty = true;
+        let error = match result {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(error)) => error,
+            None => {
+                return Err(End::Failed {
+                    failure: Failure::new(
+                        FailureClass::Transient,
+                        "the server did not answer to the cancel request",
+                    ),
+                    lost: true,
+                });
+            }
+        };
+        let lost = crate::pg::is_connection_lost(&error);
+        if !lost {
+            // a failed statement leaves its transaction open
+            let _ = self.client.batch_execute("ROLLBACK").await;
+        }
+        if cancelled && error.code() == Some(&SqlState::QUERY_CANCELED) {
+            return Err(End::Cancelled);
+        }
+        let failure = failure::explain(message, migrations, completed, &error);
+        Err(End::Failed { failure, lost })
+    }
+}
+
+/// One exchange with the server. What an earlier tenant's files may have set on the session is
+/// discarded by a message of its own (it cannot run inside a transaction), sent ahead without
+/// waiting for its answer.
+async fn converse(
+    client: &Client,
+    dirty: bool,
+    text: &str,
+    completed: &mut usize,
+) -> Result<(), tokio_postgres::Error> {
+    let discard = async {
+        if dirty {
+            client.batch_execute("DISCARD ALL").await
+        } else {
+            Ok(())
+        }
+    };
+    let transaction = async {
+        let answers = client.simple_query_raw(text).await?;
+        pin_mut!(answers);
+        while let Some(answer) = answers.next().await {
+            if let SimpleQueryMessage::CommandComplete(_) = answer? {
+                *completed += 1;
+            }
+        }
+        Ok(())
+    };
+    // in this order: futures are polled, and so sent, from left to right. Only the transaction's own
+    // answer counts: what it committed must never be reported as failed.
+    let (_, committed) = tokio::join!(biased; discard, transaction);
+    committed
+}

@@ -1,0 +1,164 @@
+//! From PostgreSQL's error to a failure that names the file, the statement and the line.
+
+use tokio_postgres::error::{DbError, ErrorPosition};
+
+use super::message::{GUARD_MARK, Message, Part};
+use crate::migration::Migration;
+use crate::pg;
+use crate::run::{Failure, FailureClass};
+use crate::sql;
+
+/// Which guard refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// Another session holds the tenant's lock.
+    Lock,
+    /// The tenant's schema is not where the search path leads.
+    Schema,
+    /// The file ended the transaction.
+    Transaction,
+    /// The file moved the search path.
+    SearchPath,
+    /// The history is not what was read.
+    History,
+}
+
+impl Guard {
+    /// The guard that speaks in an error. The text is ours: the server only echoes it.
+    pub(super) fn of(error: &DbError) -> Option<Self> {
+        let (_, rest) = error.message().split_once(GUARD_MARK)?;
+        let word: String = rest
+            .chars()
+            .take_while(|c| c.is_ascii_lowercase() || *c == '_')
+            .collect();
+        match word.as_str() {
+            "lock" => Some(Self::Lock),
+            "schema" => Some(Self::Schema),
+            "transaction" => Some(Self::Transaction),
+            "search_path" => Some(Self::SearchPath),
+            "history" => Some(Self::History),
+            _ => None,
+        }
+    }
+
+    fn failure(self) -> Failure {
+        let (class, message, hint) = match self {
+            Self::Lock => (
+                FailureClass::Transient,
+                "another session is migrating this tenant",
+                "wait for it, or look it up in pg_locks (locktype = 'advisory')",
+            ),
+            Self::Schema => (
+                FailureClass::Permanent,
+                "the tenant's schema is not there, or fleet's role may not use it",
+                "was the tenant dropped since the plan was made? else GRANT USAGE, CREATE ON SCHEMA to fleet's role",
+            ),
+            Self::Transaction => (
+                FailureClass::Permanent,
+                "the file ended the transaction that fleet had begun; its history row was not written",
+                "take COMMIT and ROLLBACK out of the file, and look at what it left behind",
+            ),
+            Self::SearchPath => (
+                FailureClass::Permanent,
+                "the file moved the search_path; it was rolled back",
+                "what follows would have landed outside the tenant: take SET search_path (also set_config and RESET) out of the file",
+            ),
+            Self::History => (
+                FailureClass::Transient,
+                "the tenant's history changed after it was read; it was rolled back",
+                "somebody else migrates this tenant at the same time",
+            ),
+        };
+        Failure::new(class, message).with_hint(hint)
+    }
+}
+
+/// Explains the error that ended a message after `completed` of its statements.
+pub(super) fn explain(
+    message: &Message,
+    migrations: &[&Migration],
+    completed: usize,
+    error: &tokio_postgres::Error,
+) -> Failure {
+    let mut failure = pg::failure_of(error);
+    let Some(db_error) = error.as_db_error() else {
+        return failure;
+    };
+    let part = message.part(completed);
+    if let Some(guard) = Guard::of(db_error) {
+        failure = guard.failure();
+        if let Part::HistoryRow(file) = part {
+            failure.migration = Some(migrations[file].to_string());
+        }
+        return failure;
+    }
+    let place = position(message, migrations, db_error);
+    match (place, part) {
+        // a syntax error stops the whole message before its first statement: only the position tells
+        (Some(place), _) => {
+            let migration = migrations[place.file];
+            failure.migration = Some(migration.to_string());
+            failure.line = Some(place.line);
+            failure.statement = Some(place.statement);
+        }
+        (None, Part::File(file, statement)) => {
+            let migration = migrations[file];
+            failure.migration = Some(migration.to_string());
+            failure.statement = u32::try_from(statement + 1).ok();
+            failure.line = migration
+                .statements
+                .get(statement)
+                .map(|place| place.line + line_within(db_error));
+        }
+        (None, Part::HistoryRow(file)) => {
+            failure.migration = Some(migrations[file].to_string());
+            failure.message = format!("while recording the migration: {}", failure.message);
+        }
+        (None, Part::Commit) => {
+            failure.migration = migrations.last().map(ToString::to_string);
+            failure.message = format!("at COMMIT: {}", failure.message);
+        }
+        (None, Part::Prefix) => {}
+    }
+    failure
+}
+
+struct FilePosition {
+    file: usize,
+    line: u32,
+    statement: u32,
+}
+
+fn position(message: &Message, migrations: &[&Migration], error: &DbError) -> Option<FilePosition> {
+    let Some(ErrorPosition::Original(character)) = error.position() else {
+        return None;
+    };
+    let (file, within) = message.file_at(usize::try_from(*character).ok()?)?;
+    let migration = migrations[file];
+    let place = sql::place_of_character(&migration.body, within);
+    let before = migration
+        .statements
+        .iter()
+        .filter(|start| (start.line, start.column) <= (place.line, place.column))
+        .count();
+    Some(FilePosition {
+        file,
+        line: place.line,
+        statement: u32::try_from(before.max(1)).unwrap_or(u32::MAX),
+    })
+}
+
+/// Lines below the statement's first at which a DO block failed. PostgreSQL names them only in the
+/// context, `PL/pgSQL function inline_code_block line 3 at RAISE`, whose digits survive translation.
+fn line_within(error: &DbError) -> u32 {
+    error
+        .where_()
+        .and_then(|context| context.lines().last())
+        .filter(|line| line.contains("inline_code_block"))
+        .and_then(|line| {
+            line.split(|c: char| !c.is_ascii_digit())
+                .find(|digits| !digits.is_empty())
+                .and_then(|digits| digits.parse::<u32>().ok())
+        })
+        .map_or(0, |line| line.saturating_sub(1))
+}

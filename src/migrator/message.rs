@@ -1,0 +1,326 @@
+//! The text of the one message that migrates a tenant: its transaction from BEGIN to COMMIT.
+//!
+//! The whole of a migration, bookkeeping included, travels as one simple-query message: one round
+//! trip, and the history row commits with the migration's own DDL. The server answers each statement
+//! with one `CommandComplete`, so that their count names the statement that failed, also where
+//! PostgreSQL gives no position.
+
+use crate::migration::{Migration, Version};
+use crate::plan::VersionColumn;
+use crate::tenant::{SchemaName, quote_identifier, quote_literal};
+
+/// What a guard says when it refuses. The server echoes the text inside its own, localised message.
+pub(super) const GUARD_MARK: &str = "fleet_guard:";
+
+/// What one tenant's transactions have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Envelope {
+    /// The tenant's schema.
+    pub(super) schema: SchemaName,
+    /// Shared schemas behind it.
+    pub(super) shared: Vec<String>,
+    /// The history table's bare name.
+    pub(super) history_table: String,
+    /// What to do before the first migration.
+    pub(super) setup: Setup,
+    /// The width of the version column, which decides the checksum to write.
+    pub(super) column: VersionColumn,
+    /// Waiting for a lock, in milliseconds; 0 waits for ever.
+    pub(super) lock_timeout_ms: u128,
+    /// Running one statement, in milliseconds; 0 is without limit.
+    pub(super) statement_timeout_ms: u128,
+    /// Unguessable by a migration file.
+    pub(super) nonce: u64,
+}
+
+/// What a tenant lacks before its first migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Setup {
+    /// Nothing.
+    None,
+    /// The history table.
+    History,
+    /// The schema and the history table.
+    Schema,
+}
+
+/// What the history must still say when the next row is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ExpectedHistory {
+    /// How many rows.
+    pub(super) rows: usize,
+    /// The highest version.
+    pub(super) head: Option<Version>,
+}
+
+impl ExpectedHistory {
+    /// The history after one more migration.
+    pub(super) fn with(self, version: Version) -> Self {
+        Self {
+            rows: self.rows + 1,
+            head: self.head.max(Some(version)),
+        }
+    }
+}
+
+/// A message and where in it the files lie.
+#[derive(Debug)]
+pub(super) struct Message {
+    /// What is sent.
+    pub(super) text: String,
+    /// Characters and statements, by file.
+    pub(super) files: Vec<FilePlace>,
+}
+
+/// Where one file lies in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FilePlace {
+    /// Characters in front of it. PostgreSQL counts positions in characters.
+    pub(super) characters_before: usize,
+    /// Characters of the file.
+    pub(super) characters: usize,
+    /// Statements in front of it.
+    pub(super) statements_before: usize,
+    /// Statements of the file. The history row's statement follows them.
+    pub(super) statements: usize,
+}
+
+/// Where in a message the statement with a given index lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// BEGIN, settings, lock.
+    Prefix,
+    /// A statement (from 0) of a file (from 0).
+    File(usize, usize),
+    /// The guard and history row behind a file.
+    HistoryRow(usize),
+    /// COMMIT.
+    Commit,
+}
+
+impl Message {
+    /// Which part of the message a statement belongs to, counted from 0.
+    pub(super) fn part(&self, statement: usize) -> Part {
+        for (index, file) in self.files.iter().enumerate() {
+            if statement < file.statements_before {
+                return Part::Prefix;
+            }
+            let within = statement - file.statements_before;
+            if within < file.statements {
+                return Part::File(index, within);
+            }
+            if within == file.statements {
+                return Part::HistoryRow(index);
+            }
+        }
+        Part::Commit
+    }
+
+    /// Which file holds a character of the message (from 1, as PostgreSQL counts), and which of its
+    /// characters (from 1) that is.
+    pub(super) fn file_at(&self, character: usize) -> Option<(usize, usize)> {
+        self.files.iter().enumerate().find_map(|(index, file)| {
+            let within = character.checked_sub(file.characters_before)?;
+            (1..=file.characters)
+                .contains(&within)
+                .then_some((index, within))
+        })
+    }
+}
+
+impl Envelope {
+    /// The search path: the tenant's schema, then the shared ones.
+    pub(super) fn search_path(&self) -> String {
+        std::iter::once(self.schema.quoted())
+            .chain(self.shared.iter().map(|name| quote_identifier(name)))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// The history table with its schema.
+    fn history(&self) -> String {
+        format!(
+            "{}.{}",
+            self.schema.quoted(),
+            quote_identifier(&self.history_table)
+        )
+    }
+
+    /// Builds the message that applies these migrations in one transaction.
+    pub(super) fn message(
+        &self,
+        migrations: &[&Migration],
+        mut expected: ExpectedHistory,
+        applied_on: &str,
+    ) -> Message {
+        let prefix = self.prefix();
+        let mut statements = prefix.len();
+        let mut text = prefix.join(";");
+        let mut characters = text.chars().count();
+        let mut files = Vec::with_capacity(migrations.len());
+        for migration in migrations {
+            text.push_str(";\n");
+            characters += 2;
+            files.push(FilePlace {
+                characters_before: characters,
+                characters: migration.body.chars().count(),
+                statements_before: statements,
+                statements: migration.statements.len(),
+            });
+            text.push_str(&migration.body);
+            // a file may end in a comment or lack its last semicolon
+            let tail = format!("\n;{}", self.history_row(migration, expected, applied_on));
+            text.push_str(&tail);
+            characters += migration.body.chars().count() + tail.chars().count();
+            statements += migration.statements.len() + 1;
+            expected = expected.with(migration.version());
+        }
+        text.push_str(";COMMIT");
+        Message { text, files }
+    }
+
+    fn prefix(&self) -> Vec<String> {
+        let mut prefix = vec![
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned(),
+            format!("SET LOCAL lock_timeout={}", self.lock_timeout_ms),
+            format!("SET LOCAL statement_timeout={}", self.statement_timeout_ms),
+        ];
+        if self.setup == Setup::Schema {
+            prefix.push(format!(
+                "CREATE SCHEMA IF NOT EXISTS {}",
+                self.schema.quoted()
+            ));
+        }
+        // set_config keeps the text to the letter, so that the guard can compare it
+        prefix.push(format!(
+            "SELECT pg_catalog.set_config('search_path',{},true),pg_catalog.set_config('fleet.pin','{:x}',true)",
+            quote_literal(&self.search_path()),
+            self.nonce
+        ));
+        prefix.push(format!(
+            "SELECT (CASE WHEN NOT pg_catalog.pg_try_advisory_xact_lock({}) THEN '{GUARD_MARK}lock' \
+             WHEN pg_catalog.current_schema() IS DISTINCT FROM {} THEN '{GUARD_MARK}schema' \
+             ELSE 'true' END)::pg_catalog.bool",
+            super::lock_key(&self.schema),
+            quote_literal(self.schema.as_str()),
+        ));
+        if self.setup != Setup::None {
+            prefix.push(format!(
+                "CREATE TABLE IF NOT EXISTS {}(version {} PRIMARY KEY,name VARCHAR(255),applied_on VARCHAR(255),checksum VARCHAR(255))",
+                self.history(),
+                match self.column {
+                    VersionColumn::Int4 => "pg_catalog.int4",
+                    VersionColumn::Int8 => "pg_catalog.int8",
+                },
+            ));
+        }
+        prefix
+    }
+
+    /// The history row, written only where the transaction is still the one that was begun, the
+    /// search path is where it was put, and nobody else has moved the history. The cast is of an
+    /// expression that the planner cannot fold: a folded one would fail always.
+    fn history_row(
+        &self,
+        migration: &Migration,
+        expected: ExpectedHistory,
+        applied_on: &str,
+    ) -> String {
+        let history = self.history();
+        let checksum = match self.column {
+            VersionColumn::Int8 => migration.checksum_int8(),
+            VersionColumn::Int4 => migration
+                .checksum_int4()
+                .unwrap_or_else(|| migration.checksum_int8()),
+        };
+        let head = expected
+            .head
+            .map_or_else(|| "NULL".to_owned(), |head| head.to_string());
+        format!(
+            "INSERT INTO {history}(version,name,applied_on,checksum) SELECT (CASE \
+             WHEN pg_catalog.current_setting('fleet.pin',true) IS DISTINCT FROM '{:x}' THEN '{GUARD_MARK}transaction' \
+             WHEN pg_catalog.current_setting('search_path') IS DISTINCT FROM {} THEN '{GUARD_MARK}search_path' \
+             WHEN pg_catalog.count(*)<>{} OR pg_catalog.max(version) IS DISTINCT FROM {head} THEN '{GUARD_MARK}history' \
+             ELSE '{}' END)::pg_catalog.int8,{},{},'{checksum}' FROM {history}",
+            self.nonce,
+            quote_literal(&self.search_path()),
+            expected.rows,
+            migration.version(),
+            quote_literal(migration.name()),
+            quote_literal(applied_on),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::migration::{Place, TransactionMode};
+
+    fn migration(stem: &str, sql: &str, statements: usize) -> Migration {
+        Migration {
+            refinery: refinery_core::Migration::unapplied(stem, sql).unwrap(),
+            path: PathBuf::from(stem),
+            body: sql.into(),
+            mode: TransactionMode::Transactional,
+            statements: vec![Place { line: 1, column: 1 }; statements],
+            out_of_order: false,
+        }
+    }
+
+    fn envelope(setup: Setup) -> Envelope {
+        Envelope {
+            schema: SchemaName::parse("te\"nant").unwrap(),
+            shared: vec!["ext".into()],
+            history_table: "refinery_schema_history".into(),
+            setup,
+            column: VersionColumn::Int4,
+            lock_timeout_ms: 3000,
+            statement_timeout_ms: 0,
+            nonce: 255,
+        }
+    }
+
+    #[test]
+    fn a_statement_is_found_by_its_number_and_a_character_by_its_position() {
+        let (a, b) = (
+            migration("V1__a", "créate;two", 2),
+            migration("V2__b", "three -- end", 1),
+        );
+        let start = ExpectedHistory {
+            rows: 0,
+            head: None,
+        };
+        let message = envelope(Setup::History).message(&[&a, &b], start, "now");
+        let prefix = message.files[0].statements_before;
+        assert_eq!(prefix, 6);
+        assert_eq!(message.part(prefix - 1), Part::Prefix);
+        assert_eq!(message.part(prefix + 1), Part::File(0, 1));
+        assert_eq!(message.part(prefix + 2), Part::HistoryRow(0));
+        assert_eq!(message.part(prefix + 3), Part::File(1, 0));
+        assert_eq!(message.part(prefix + 5), Part::Commit);
+
+        let byte = message.text.find("three").unwrap();
+        let character = message.text[..byte].chars().count() + 1;
+        assert_eq!(message.file_at(character), Some((1, 1)));
+        assert_eq!(message.file_at(1), None);
+    }
+
+    #[test]
+    fn the_second_row_expects_the_first() {
+        let (a, b) = (migration("V3__a", "x", 1), migration("V4__b", "y", 1));
+        let expected = ExpectedHistory {
+            rows: 2,
+            head: Some(2),
+        };
+        let text = envelope(Setup::None)
+            .message(&[&a, &b], expected, "now")
+            .text;
+        assert!(text.contains("count(*)<>2 OR pg_catalog.max(version) IS DISTINCT FROM 2 "));
+        assert!(text.contains("count(*)<>3 OR pg_catalog.max(version) IS DISTINCT FROM 3 "));
+        assert!(!text.contains("CREATE TABLE"));
+        assert!(text.contains(r#""te""nant"."refinery_schema_history""#));
+    }
+}
