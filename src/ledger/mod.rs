@@ -1,6 +1,166 @@
 //! The ledger: what *we* tried, run by run, in the control schema. The truth about a tenant is its
 //! own history; everything here can be dropped and rebuilt.
 
+mod control;
+mod lease;
+mod queries;
+mod reconcile;
 mod records;
+mod run;
 
+use std::future::Future;
+use std::time::Duration;
+
+pub use control::{Control, ControlState};
+pub use lease::Lease;
+pub use reconcile::{Disagreement, LastSeen};
 pub use records::{AttemptRecord, RunDetail, RunRecord, RunState, RunTenantRecord};
+pub use run::{NewRun, NewRunTenant, PgLedger};
+
+use crate::migration::Version;
+use crate::pg::PgError;
+use crate::run::{AttemptNumber, Failure, Outcome, RunOutcome};
+use crate::tenant::TenantId;
+
+/// The ledger of one run, as the engine sees it.
+pub trait Ledger: Send + 'static {
+    /// Writes attempts that have ended and claims what comes next, in one commit. A claim is durable
+    /// when this returns: its tenant may be touched only then.
+    fn record(&mut self, entries: &Entries)
+    -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Closes the run.
+    fn close(&mut self, closing: &Closing) -> impl Future<Output = Result<(), LedgerError>> + Send;
+}
+
+/// What is written together.
+#[derive(Clone, Debug, Default)]
+pub struct Entries {
+    /// Attempts that have ended.
+    pub ended: Vec<AttemptEnd>,
+    /// Tenants that will be worked on.
+    pub claims: Vec<Claim>,
+}
+
+/// A tenant about to be worked on.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Which tenant.
+    pub tenant: TenantId,
+    /// Which attempt, from 1.
+    pub attempt: AttemptNumber,
+}
+
+/// The end of an attempt.
+#[derive(Clone, Debug)]
+pub struct AttemptEnd {
+    /// Which tenant.
+    pub tenant: TenantId,
+    /// Which attempt, from 1.
+    pub attempt: AttemptNumber,
+    /// How the attempt ended.
+    pub outcome: Outcome,
+    /// Whether the tenant is done with or waits for another attempt.
+    pub then: AfterAttempt,
+    /// The stems of the migrations that it applied.
+    pub applied: Vec<String>,
+    /// The tenant's version now, where the attempt found it out.
+    pub version: Option<Version>,
+    /// How long it took.
+    pub duration: Duration,
+    /// Why it was skipped or interrupted.
+    pub reason: Option<String>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+}
+
+/// What follows an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterAttempt {
+    /// The tenant has its outcome.
+    Done,
+    /// Another attempt, after a pause.
+    Retry,
+}
+
+/// The end of a run.
+#[derive(Clone, Debug)]
+pub struct Closing {
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// What the process will exit with.
+    pub exit_code: u8,
+    /// Tenants that have no recorded outcome yet: the outcome, and why.
+    pub left: Vec<(TenantId, Outcome, String)>,
+}
+
+/// What can go wrong with the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// No connection to the control database.
+    #[error("control database: {0}")]
+    Connect(#[from] PgError),
+    /// A statement failed.
+    #[error("the ledger could not {action}: {}", source.as_db_error().map_or_else(|| source.to_string(), |db| db.message().to_owned()))]
+    Query {
+        /// What we were doing.
+        action: &'static str,
+        /// What PostgreSQL said.
+        source: tokio_postgres::Error,
+    },
+    /// The control schema could not be created or upgraded.
+    #[error("the control schema {schema} could not be brought up to date: {source}")]
+    Upgrade {
+        /// Which schema.
+        schema: String,
+        /// What refinery said.
+        source: Box<refinery::Error>,
+    },
+    /// The control schema was written by a later fleet.
+    #[error(
+        "the control schema {schema} is at version {found}, this fleet knows {known}: use the newer fleet that wrote it"
+    )]
+    Newer {
+        /// Which schema.
+        schema: String,
+        /// What was found.
+        found: Version,
+        /// What this binary knows.
+        known: Version,
+    },
+    /// There is no control schema yet.
+    #[error("there is no control schema {0} yet: nothing was ever run (fleet migrate creates it)")]
+    Missing(String),
+    /// Another run holds the lease.
+    #[error("another run holds the lease: {0}")]
+    LeaseHeld(String),
+    /// Somebody else took the run over, or closed it.
+    #[error("the lease of run {0} is lost: another process has taken over")]
+    LeaseLost(String),
+    /// A tenant's row is not in the state that we left it in.
+    #[error("the ledger of run {run} was changed by somebody else while {action}")]
+    Conflict {
+        /// Which run.
+        run: String,
+        /// What we were doing.
+        action: &'static str,
+    },
+    /// No run has this id.
+    #[error("no run is called {0}; fleet runs lists them")]
+    NoSuchRun(String),
+    /// Several runs begin so.
+    #[error("{prefix} is the beginning of several runs: {}", found.join(", "))]
+    AmbiguousRun {
+        /// What was asked for.
+        prefix: String,
+        /// What it could mean.
+        found: Vec<String>,
+    },
+}
+
+impl LedgerError {
+    /// Wraps a failed statement.
+    fn query(action: &'static str) -> impl Fn(tokio_postgres::Error) -> Self {
+        move |source| Self::Query { action, source }
+    }
+}
