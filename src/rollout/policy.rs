@@ -15,6 +15,17 @@ pub struct Concurrency {
     pub databases: HashMap<DatabaseName, NonZeroUsize>,
 }
 
+/// All that bounds a run.
+#[derive(Clone, Debug)]
+pub struct RolloutPolicy {
+    /// How many tenants at a time.
+    pub concurrency: Concurrency,
+    /// When a transient failure is tried again.
+    pub retry: RetryPolicy,
+    /// When the run halts.
+    pub budget: FailureBudget,
+}
+
 /// When a transient failure is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {

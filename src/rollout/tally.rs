@@ -1,0 +1,211 @@
+//! Outcomes as they come in, and the whole at the end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::plan::{Action, Plan, TenantPlan};
+use crate::run::{
+    ExitCode, Failure, FailureClass, Outcome, RunId, RunOutcome, RunSummary, StopSignal,
+    TenantResult, Totals, group_failures,
+};
+use crate::tenant::TenantId;
+
+/// Every tenant that has its outcome.
+pub(super) struct Tally {
+    totals: Totals,
+    results: HashMap<TenantId, Arc<TenantResult>>,
+    to_migrate: u64,
+}
+
+/// Why a run stopped before it had gone through its tenants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stopped {
+    /// By a signal.
+    Signal(StopSignal),
+    /// By the failure budget.
+    Budget,
+    /// The ledger cannot be written any more.
+    Ledger,
+}
+
+impl Stopped {
+    /// Why a tenant was not attempted.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Signal(StopSignal::Interrupt) => "not attempted: the run was stopped by SIGINT",
+            Self::Signal(StopSignal::Terminate) => "not attempted: the run was stopped by SIGTERM",
+            Self::Budget => "not attempted: the failure budget (rollout.max_failures) was spent",
+            Self::Ledger => "not attempted: the control database was lost",
+        }
+    }
+}
+
+impl Tally {
+    /// Counts what planning has settled.
+    pub(super) fn new(plan: &Plan) -> Self {
+        let mut tally = Self {
+            totals: Totals {
+                tenants: plan.tenants.len() as u64,
+                ..Totals::default()
+            },
+            results: HashMap::new(),
+            to_migrate: 0,
+        };
+        for tenant in &plan.tenants {
+            match settled(tenant) {
+                Some(result) => tally.totals.count(result.outcome),
+                None => tally.to_migrate += 1,
+            }
+        }
+        tally
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    pub(super) fn to_migrate(&self) -> u64 {
+        self.to_migrate
+    }
+
+    /// A tenant has its outcome.
+    pub(super) fn add(&mut self, result: TenantResult) -> Arc<TenantResult> {
+        let result = Arc::new(result);
+        self.totals.count(result.outcome);
+        self.results
+            .insert(result.tenant.clone(), Arc::clone(&result));
+        result
+    }
+
+    /// Failures of this run's own attempts.
+    pub(super) fn failed_attempts(&self) -> u64 {
+        self.results
+            .values()
+            .filter(|result| result.outcome == Outcome::Failed)
+            .count() as u64
+    }
+
+    /// The whole run.
+    pub(super) fn summary(
+        mut self,
+        run: RunId,
+        plan: &Plan,
+        stopped: Option<&Stopped>,
+        duration: Duration,
+    ) -> RunSummary {
+        let tenants: Vec<TenantResult> = plan
+            .tenants
+            .iter()
+            .filter_map(|tenant| {
+                let own = self.results.remove(&tenant.tenant.id);
+                own.map(Arc::unwrap_or_clone).or_else(|| settled(tenant))
+            })
+            .collect();
+        let failures = group_failures(
+            tenants
+                .iter()
+                .filter(|result| result.outcome == Outcome::Failed)
+                .filter_map(|result| Some((&result.tenant, result.failure.as_ref()?))),
+        );
+        let (outcome, exit) = verdict(&self.totals, stopped);
+        RunSummary {
+            run,
+            outcome,
+            exit,
+            target: plan.target,
+            totals: self.totals,
+            tenants,
+            failures,
+            duration,
+        }
+    }
+}
+
+/// What a run amounts to. Only a run with every tenant at its target exits with 0.
+fn verdict(totals: &Totals, stopped: Option<&Stopped>) -> (RunOutcome, ExitCode) {
+    let undone = totals.failed + totals.interrupted + totals.skipped;
+    match stopped {
+        Some(Stopped::Ledger) => (RunOutcome::Failed, ExitCode::Unexpected),
+        _ if undone == 0 => (RunOutcome::Succeeded, ExitCode::Done),
+        Some(Stopped::Signal(StopSignal::Interrupt)) => {
+            (RunOutcome::Interrupted, ExitCode::Interrupted)
+        }
+        Some(Stopped::Signal(StopSignal::Terminate)) => {
+            (RunOutcome::Interrupted, ExitCode::Terminated)
+        }
+        Some(Stopped::Budget) => (RunOutcome::Halted, ExitCode::Halted),
+        None if totals.failed + totals.interrupted > 0 => {
+            (RunOutcome::Failed, ExitCode::TenantsFailed)
+        }
+        None => (RunOutcome::Failed, ExitCode::Divergent),
+    }
+}
+
+/// The outcome of a tenant that needs no attempt.
+pub fn settled(plan: &TenantPlan) -> Option<TenantResult> {
+    let (outcome, reason, failure) = match &plan.action {
+        Action::Migrate(_) => return None,
+        Action::UpToDate => (Outcome::UpToDate, None, None),
+        Action::Refuse(refusal) if refusal.is_failure() => {
+            let failure = Failure::new(FailureClass::Permanent, refusal.to_string())
+                .with_hint(refusal.hint());
+            (Outcome::Failed, Some(refusal.to_string()), Some(failure))
+        }
+        Action::Refuse(refusal) => (
+            Outcome::Skipped,
+            Some(format!("{refusal} ({})", refusal.hint())),
+            None,
+        ),
+    };
+    Some(TenantResult {
+        tenant: plan.tenant.id.clone(),
+        outcome,
+        from: plan.from,
+        to: plan.from,
+        applied: Vec::new(),
+        attempts: 0,
+        duration: Duration::ZERO,
+        reason,
+        failure,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_run_with_every_tenant_at_its_target_exits_with_0() {
+        let all_done = Totals {
+            tenants: 2,
+            succeeded: 1,
+            up_to_date: 1,
+            ..Totals::default()
+        };
+        let interrupt = Stopped::Signal(StopSignal::Interrupt);
+        assert_eq!(verdict(&all_done, None).1, ExitCode::Done);
+        assert_eq!(verdict(&all_done, Some(&interrupt)).1, ExitCode::Done);
+        assert_eq!(
+            verdict(&all_done, Some(&Stopped::Ledger)).1,
+            ExitCode::Unexpected
+        );
+
+        let skipped = Totals {
+            skipped: 1,
+            ..all_done
+        };
+        assert_eq!(verdict(&skipped, None).1, ExitCode::Divergent);
+        assert_eq!(verdict(&skipped, Some(&interrupt)).1, ExitCode::Interrupted);
+        assert_eq!(
+            verdict(&skipped, Some(&Stopped::Budget)).1,
+            ExitCode::Halted
+        );
+
+        let failed = Totals {
+            failed: 1,
+            ..skipped
+        };
+        assert_eq!(verdict(&failed, None).1, ExitCode::TenantsFailed);
+    }
+}

@@ -1,0 +1,51 @@
+//! One attempt at one tenant, on a task of its own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+
+use crate::migrator::{Applied, Assignment, MigrateError, TenantMigrator};
+use crate::tenant::TenantId;
+
+/// A migration was sent to the server.
+#[derive(Debug)]
+pub(super) struct MigrationBegun {
+    /// For which tenant.
+    pub(super) tenant: TenantId,
+    /// The migration's stem.
+    pub(super) migration: Arc<str>,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(super) struct AttemptReport {
+    /// What the migrator says.
+    pub(super) result: Result<Applied, MigrateError>,
+    /// How long it took.
+    pub(super) duration: Duration,
+}
+
+/// Makes the attempt.
+pub(super) async fn attempt<M: TenantMigrator>(
+    migrator: Arc<M>,
+    assignment: Assignment,
+    begun: UnboundedSender<MigrationBegun>,
+    abort: CancellationToken,
+) -> AttemptReport {
+    let started = Instant::now();
+    let tenant = assignment.tenant.id.clone();
+    let tell = |migration: &str| {
+        // nobody listens any more only where the engine itself has ended
+        let _ = begun.send(MigrationBegun {
+            tenant: tenant.clone(),
+            migration: migration.into(),
+        });
+    };
+    let result = migrator.migrate(&assignment, tell, &abort).await;
+    AttemptReport {
+        result,
+        duration: started.elapsed(),
+    }
+}
