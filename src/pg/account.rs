@@ -18,7 +18,11 @@ pub(super) struct Account {
 impl Account {
     /// The account that this process acts as.
     pub(super) fn current() -> Option<Self> {
-        let uid = rustix::process::geteuid().as_raw();
+        Self::with_uid(rustix::process::geteuid().as_raw())
+    }
+
+    /// The account of a number.
+    pub(super) fn with_uid(uid: u32) -> Option<Self> {
         Self::find(|account| account.uid == uid)
     }
 

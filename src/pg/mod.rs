@@ -3,6 +3,7 @@
 
 mod account;
 mod connect;
+mod embedded;
 mod error;
 mod server;
 mod session;
@@ -11,6 +12,7 @@ mod tls;
 mod url;
 
 pub use connect::{CancelHandle, Pool, Session, SessionOptions, checkout, connect, pool};
+pub use embedded::{EmbeddedError, EmbeddedLease, EmbeddedServer, EmbeddedStatus};
 pub use error::{ConnectFailure, PgError};
 pub use server::{ServerFacts, inspect_server};
 pub use sqlstate::{MAX_MESSAGE_BYTES, describe, failure_of, is_connection_lost, sqlstate_class};
