@@ -1,1 +1,91 @@
-//! (room to be built)
+//! The command line: what can be typed, which command it means, and what the process exits with.
+
+mod control;
+mod embedded;
+mod error;
+mod fleet;
+mod migrate;
+mod options;
+mod output;
+mod plan;
+mod resume;
+mod runs;
+mod signals;
+mod status;
+mod tenants;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::run;
+use options::{Command, Options};
+use output::Output;
+
+/// Parses the command line and does what it says.
+pub fn run() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => return usage(&error),
+    };
+    let output = Output::new(&options.global);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return output.fail(&anyhow::Error::new(error).context("start the runtime")),
+    };
+    let code = match runtime.block_on(dispatch(options, &output)) {
+        Ok(code) => ExitCode::from(code.code()),
+        Err(error) => output.fail(&error),
+    };
+    // a connection attempt that hangs in a system call must not keep the process
+    runtime.shutdown_background();
+    code
+}
+
+/// `--help` and `--version` are answers, everything else is exit 2.
+fn usage(error: &clap::Error) -> ExitCode {
+    // a closed stream is nobody's problem here
+    let _ = error.print();
+    if error.use_stderr() {
+        ExitCode::from(run::ExitCode::Usage.code())
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+async fn dispatch(options: Options, output: &Output) -> anyhow::Result<run::ExitCode> {
+    let Options { global, command } = options;
+    let mut stop = signals::listen()?;
+    match command {
+        Command::Migrate(arguments) => migrate::execute(&global, &arguments, output, stop).await,
+        Command::Resume(arguments) => resume::execute(&global, &arguments, output, stop).await,
+        other => {
+            let query = query(other, &global, output);
+            signals::unless_stopped(&mut stop.watch, query)
+                .await
+                .unwrap_or_else(Ok)
+        }
+    }
+}
+
+/// The commands that a signal may end at any moment.
+async fn query(
+    command: Command,
+    global: &options::Global,
+    output: &Output,
+) -> anyhow::Result<run::ExitCode> {
+    match command {
+        Command::Plan(arguments) => plan::execute(global, &arguments, output).await,
+        Command::Status(arguments) => status::execute(global, &arguments, output).await,
+        Command::Tenants(arguments) => tenants::execute(global, &arguments, output).await,
+        Command::Runs(arguments) => runs::list(global, &arguments, output).await,
+        Command::Show(arguments) => runs::show(global, &arguments, output).await,
+        Command::Reconcile(arguments) => control::reconcile(global, &arguments, output).await,
+        Command::Init => control::init(global, output).await,
+        Command::Embedded(arguments) => embedded::execute(global, &arguments, output).await,
+        Command::Migrate(_) | Command::Resume(_) => Ok(run::ExitCode::Usage),
+    }
+}

@@ -15,6 +15,14 @@ pub(super) struct Account {
     pub(super) home: PathBuf,
 }
 
+/// The login name that this process acts under, or its number where the password file has none.
+pub fn os_user() -> String {
+    Account::current().map_or_else(
+        || format!("uid {}", rustix::process::geteuid().as_raw()),
+        |account| account.name,
+    )
+}
+
 impl Account {
     /// The account that this process acts as.
     pub(super) fn current() -> Option<Self> {

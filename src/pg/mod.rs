@@ -11,6 +11,7 @@ mod sqlstate;
 mod tls;
 mod url;
 
+pub use account::os_user;
 pub use connect::{CancelHandle, Pool, Session, SessionOptions, checkout, connect, pool};
 pub use embedded::{EmbeddedError, EmbeddedLease, EmbeddedServer, EmbeddedStatus};
 pub use error::{ConnectFailure, PgError};

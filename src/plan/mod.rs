@@ -102,7 +102,13 @@ pub fn resolve_target(
         return Ok(Some(version));
     }
     let known = match (set.migrations().first(), set.migrations().last()) {
-        (Some(first), Some(last)) => format!("the set goes from {first} to {last}"),
+        (Some(first), Some(last)) => {
+            format!(
+                "the set goes from {} to {}",
+                first.version(),
+                last.version()
+            )
+        }
         _ => "the set is empty".to_owned(),
     };
     Err(UnknownTarget { version, known })

@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::{Each, causes};
 use crate::migration::Version;
-use crate::run::{AttemptNumber, Failure, Outcome, RunOutcome, RunSummary, TenantResult, Totals};
+use crate::run::{
+    AttemptNumber, ExitCode, Failure, Outcome, RunOutcome, RunSummary, TenantResult, Totals,
+};
 use crate::tenant::TenantId;
 
 #[derive(Serialize)]
@@ -63,6 +65,39 @@ impl<'a> TenantRow<'a> {
             reason: result.reason.as_deref(),
             failure: result.failure.as_ref(),
         }
+    }
+}
+
+/// A command that ended in an error before it could do anything: the keys of a run, and why.
+#[derive(Serialize)]
+struct RefusedDocument<'a> {
+    run: Option<&'a str>,
+    outcome: RunOutcome,
+    exit_code: u8,
+    target: Option<Version>,
+    totals: Totals,
+    tenants: [(); 0],
+    failures: [(); 0],
+    error: &'a str,
+    hint: Option<&'a str>,
+}
+
+/// An error, for those who read the result of a run.
+pub fn refused_document<'a>(
+    exit: ExitCode,
+    error: &'a str,
+    hint: Option<&'a str>,
+) -> impl Serialize + 'a {
+    RefusedDocument {
+        run: None,
+        outcome: RunOutcome::Refused,
+        exit_code: exit.code(),
+        target: None,
+        totals: Totals::default(),
+        tenants: [],
+        failures: [],
+        error,
+        hint,
     }
 }
 

@@ -1,0 +1,181 @@
+//! From an error to an exit code and a second line that says what to do.
+
+use crate::config::ConfigError;
+use crate::history::HistoryError;
+use crate::inventory::InventoryError;
+use crate::ledger::LedgerError;
+use crate::pg::{EmbeddedError, PgError, UrlError};
+use crate::plan::UnknownTarget;
+use crate::run::ExitCode;
+use crate::source::SourceError;
+
+/// What the command line itself refuses.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// A typo must not look like success.
+    #[error("the selection matches no tenant: {selection} (the config finds {found})")]
+    EmptySelection {
+        /// As typed.
+        selection: String,
+        /// How many tenants there are.
+        found: usize,
+    },
+    /// `--database` names none of the config.
+    #[error("no database of the config is called {name}; there is {known}")]
+    UnknownDatabase {
+        /// As typed.
+        name: String,
+        /// Those of the config.
+        known: String,
+    },
+    /// Patterns that find nothing.
+    #[error("no tenants found: {0}")]
+    NoTenants(String),
+    /// A server that must not be migrated.
+    #[error("database {database}: {reason}")]
+    Server {
+        /// Which.
+        database: String,
+        /// Why.
+        reason: String,
+    },
+    /// A tenant that would be migrated twice.
+    #[error("{0}")]
+    Overlap(String),
+    /// What this version cannot do yet.
+    #[error("{0}")]
+    Unsupported(String),
+    /// Nothing is embedded.
+    #[error("no database of {config} has url: embedded")]
+    NotEmbedded {
+        /// The config file.
+        config: String,
+    },
+    /// `embedded url` without a server.
+    #[error("the embedded server is not running")]
+    NotRunning,
+}
+
+impl Refusal {
+    fn exit(&self) -> ExitCode {
+        match self {
+            Self::EmptySelection { .. } | Self::UnknownDatabase { .. } => ExitCode::Usage,
+            Self::NoTenants(_)
+            | Self::Server { .. }
+            | Self::Overlap(_)
+            | Self::Unsupported(_)
+            | Self::NotEmbedded { .. } => ExitCode::Refused,
+            Self::NotRunning => ExitCode::Unexpected,
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::EmptySelection { .. } => Some("fleet tenants lists what the config finds"),
+            Self::NotRunning => Some("fleet embedded start starts it and keeps it running"),
+            Self::UnknownDatabase { .. }
+            | Self::NoTenants(_)
+            | Self::Server { .. }
+            | Self::Overlap(_)
+            | Self::Unsupported(_)
+            | Self::NotEmbedded { .. } => None,
+        }
+    }
+}
+
+/// What an error means for the caller.
+pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    error
+        .chain()
+        .find_map(|cause| {
+            if let Some(refusal) = cause.downcast_ref::<Refusal>() {
+                return Some(refusal.exit());
+            }
+            if let Some(ledger) = cause.downcast_ref::<LedgerError>() {
+                return Some(ledger_exit(ledger));
+            }
+            if let Some(pg) = cause.downcast_ref::<PgError>() {
+                return Some(pg_exit(pg));
+            }
+            if let Some(HistoryError::Connect(pg)) = cause.downcast_ref::<HistoryError>() {
+                return Some(pg_exit(pg));
+            }
+            if cause.is::<UnknownTarget>() {
+                return Some(ExitCode::Usage);
+            }
+            let refused = cause.is::<ConfigError>()
+                || cause.is::<SourceError>()
+                || cause.is::<InventoryError>()
+                || cause.is::<UrlError>();
+            refused.then_some(ExitCode::Refused)
+        })
+        .unwrap_or(ExitCode::Unexpected)
+}
+
+/// What to do about it, where that is known.
+pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        if let Some(refusal) = cause.downcast_ref::<Refusal>() {
+            return refusal.hint().map(str::to_owned);
+        }
+        let pg = match cause.downcast_ref::<LedgerError>() {
+            Some(LedgerError::Connect(pg)) => Some(pg),
+            _ => cause.downcast_ref::<PgError>(),
+        };
+        if let Some(pg) = pg {
+            return pg.hint().map(str::to_owned);
+        }
+        if let Some(url) = cause.downcast_ref::<UrlError>() {
+            return url.hint().map(str::to_owned);
+        }
+        let embedded = cause.downcast_ref::<EmbeddedError>();
+        embedded.and_then(|error| error.hint().map(str::to_owned))
+    })
+}
+
+fn ledger_exit(error: &LedgerError) -> ExitCode {
+    match error {
+        LedgerError::Connect(pg) => pg_exit(pg),
+        LedgerError::LeaseHeld(_) => ExitCode::LeaseHeld,
+        LedgerError::Newer { .. } => ExitCode::Refused,
+        LedgerError::NoSuchRun(_) | LedgerError::AmbiguousRun { .. } => ExitCode::Usage,
+        LedgerError::Query { .. }
+        | LedgerError::Upgrade { .. }
+        | LedgerError::Missing(_)
+        | LedgerError::LeaseLost(_)
+        | LedgerError::Conflict { .. } => ExitCode::Unexpected,
+    }
+}
+
+/// A connection that the server or its certificate refuses is a matter of the config; one that
+/// cannot be had now is not.
+fn pg_exit(error: &PgError) -> ExitCode {
+    match error {
+        PgError::Url(_)
+        | PgError::Authentication(_)
+        | PgError::NoSuchDatabase(_)
+        | PgError::Tls(_) => ExitCode::Refused,
+        PgError::Unreachable(_)
+        | PgError::TooManyConnections(_)
+        | PgError::ServerStarting(_)
+        | PgError::Refused(_)
+        | PgError::Query { .. } => ExitCode::Unexpected,
+    }
+}
+
+/// The whole message. Some errors carry their cause's text in their own, others only as a source:
+/// each is said once.
+pub(super) fn message(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if message.contains(&text) {
+            continue;
+        }
+        if !message.is_empty() {
+            message.push_str(": ");
+        }
+        message.push_str(&text);
+    }
+    message
+}

@@ -1,0 +1,391 @@
+//! The fleet as the config describes it: its databases, open; its tenants, found; its plan, made.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use futures_util::future::try_join_all;
+
+use super::error::Refusal;
+use super::options::{Global, Selection};
+use super::output::Output;
+use crate::config::{self, Config, HistoryColumn, Url};
+use crate::history;
+use crate::inventory::{self, Finder};
+use crate::ledger::Control;
+use crate::migration::{MigrationSet, TransactionMode, Version};
+use crate::migrator::{MigrationSettings, RefineryMigrator, TenantDatabase};
+use crate::pg::{self, ConnectionUrl, EmbeddedLease, EmbeddedServer, Pool, SessionOptions};
+use crate::plan::{self, HistorySnapshot, Plan, VersionColumn};
+use crate::source;
+use crate::tenant::{DatabaseName, SchemaName, Tenant, TenantFilter, TenantPattern};
+
+/// How long one host may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The config, with its databases open.
+pub(super) struct Fleet {
+    /// The config.
+    pub(super) config: Config,
+    databases: Vec<OpenDatabase>,
+    /// Keeps the embedded server for as long as the command runs.
+    embedded: Option<EmbeddedLease>,
+}
+
+struct OpenDatabase {
+    name: DatabaseName,
+    pool: Pool,
+}
+
+impl Fleet {
+    /// Loads the config and opens its databases; a URL that leads nowhere is found out here.
+    pub(super) async fn open(global: &Global, output: &Output) -> anyhow::Result<Self> {
+        let config = config::load(&global.config)?;
+        let embedded = if needs_embedded(&config) {
+            Some(start_embedded(&config, output).await?)
+        } else {
+            None
+        };
+        let mut databases = Vec::new();
+        for database in &config.databases {
+            let url = connection_url(&database.url, embedded.as_ref())
+                .with_context(|| format!("database {}: its url", database.name))?;
+            if !url.ignored().is_empty() {
+                output.notice(&format!(
+                    "database {}: the url's parameters {} are of no use here and are ignored",
+                    database.name,
+                    url.ignored().join(", ")
+                ));
+            }
+            let options = session_options(&config, "fleet");
+            databases.push(OpenDatabase {
+                name: database.name.clone(),
+                pool: pg::pool(&url, &options, database.max_connections.get())
+                    .with_context(|| format!("database {}", database.name))?,
+            });
+        }
+        let fleet = Self {
+            config,
+            databases,
+            embedded,
+        };
+        try_join_all(fleet.databases.iter().map(check_server)).await?;
+        Ok(fleet)
+    }
+
+    /// Ends the command's use of the embedded server, which stops with its last user.
+    pub(super) async fn close(self) -> anyhow::Result<()> {
+        let Self {
+            databases,
+            embedded,
+            ..
+        } = self;
+        for database in &databases {
+            database.pool.close();
+        }
+        drop(databases);
+        if let Some(lease) = embedded {
+            tokio::task::spawn_blocking(move || lease.release())
+                .await
+                .context("stop the embedded server")??;
+        }
+        Ok(())
+    }
+
+    /// The migration set of the config.
+    pub(super) fn read_set(&self) -> anyhow::Result<Arc<MigrationSet>> {
+        Ok(Arc::new(source::read(&self.config.migrations.directory)?))
+    }
+
+    /// The tenants that the config finds and the command line selects.
+    pub(super) async fn tenants(&self, selection: &Selection) -> anyhow::Result<Vec<Tenant>> {
+        let filter = selection.filter();
+        self.check_databases(&filter)?;
+        let found = try_join_all(
+            self.config
+                .databases
+                .iter()
+                .zip(&self.databases)
+                .map(|(config, open)| self.find(config, open)),
+        )
+        .await?;
+        if found.len() > 1 {
+            self.check_overlaps(&found).await?;
+        }
+        let all: Vec<Tenant> = found.into_iter().flatten().collect();
+        if all.is_empty() {
+            self.explain_empty()?;
+        }
+        let count = all.len();
+        let selected: Vec<Tenant> = all.into_iter().filter(|t| filter.matches(t)).collect();
+        match selection.typed() {
+            Some(selection) if selected.is_empty() => Err(Refusal::EmptySelection {
+                selection,
+                found: count,
+            }
+            .into()),
+            _ => Ok(selected),
+        }
+    }
+
+    async fn find(
+        &self,
+        config: &config::Database,
+        open: &OpenDatabase,
+    ) -> anyhow::Result<Vec<Tenant>> {
+        let client = pg::checkout(&open.pool, &open.name).await?;
+        let reserved = self.config.reserved_schemas(config);
+        let found = inventory::find(&client, &open.name, &config.source, &reserved).await;
+        if found.is_err() {
+            // a registry query may have left the session in any state
+            drop(deadpool_postgres::Object::take(client));
+        }
+        Ok(found?)
+    }
+
+    fn check_databases(&self, filter: &TenantFilter) -> Result<(), Refusal> {
+        let unknown = filter
+            .databases
+            .iter()
+            .find(|name| !self.databases.iter().any(|open| open.name == **name));
+        unknown.map_or(Ok(()), |name| {
+            let known: Vec<&str> = self.databases.iter().map(|d| d.name.as_str()).collect();
+            Err(Refusal::UnknownDatabase {
+                name: name.to_string(),
+                known: known.join(", "),
+            })
+        })
+    }
+
+    /// Two URLs of one database must not lead to the same tenant.
+    async fn check_overlaps(&self, found: &[Vec<Tenant>]) -> anyhow::Result<()> {
+        let mut identified = Vec::new();
+        for (open, tenants) in self.databases.iter().zip(found) {
+            let client = pg::checkout(&open.pool, &open.name).await?;
+            let identity = inventory::identify(&client).await.with_context(|| {
+                format!("database {}: find out which server it is on", open.name)
+            })?;
+            identified.push((identity, tenants.clone()));
+        }
+        let overlaps = inventory::overlaps(&identified);
+        if overlaps.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<String> = overlaps.iter().map(ToString::to_string).collect();
+        Err(Refusal::Overlap(texts.join("\n")).into())
+    }
+
+    /// A pattern that matches nothing is a typo; a registry or list may be empty before the first customer.
+    fn explain_empty(&self) -> Result<(), Refusal> {
+        let patterns: Vec<String> = self
+            .config
+            .databases
+            .iter()
+            .filter_map(|database| match &database.source.finder {
+                Finder::Schemas(patterns) => {
+                    let patterns: Vec<&str> = patterns.iter().map(TenantPattern::as_str).collect();
+                    Some(format!(
+                        "in database {} no schema matches {}",
+                        database.name,
+                        patterns.join(", ")
+                    ))
+                }
+                Finder::Query(_) | Finder::List(_) => None,
+            })
+            .collect();
+        if patterns.is_empty() {
+            Ok(())
+        } else {
+            Err(Refusal::NoTenants(patterns.join("; ")))
+        }
+    }
+
+    /// Reads the tenants' histories and decides what happens to each.
+    pub(super) async fn plan(
+        &self,
+        set: &MigrationSet,
+        target: Option<Version>,
+        tenants: Vec<Tenant>,
+    ) -> anyhow::Result<Plan> {
+        let table = &self.config.migrations.history_table;
+        let mut schemas: HashMap<DatabaseName, Vec<SchemaName>> = HashMap::new();
+        for tenant in &tenants {
+            let of_database = schemas.entry(tenant.id.database.clone()).or_default();
+            of_database.push(tenant.id.schema.clone());
+        }
+        let read = self
+            .databases
+            .iter()
+            .filter_map(|open| Some((open, schemas.get(&open.name)?)))
+            .map(|(open, schemas)| async move {
+                let histories = history::read(&open.pool, &open.name, schemas, table).await?;
+                anyhow::Ok((open.name.clone(), histories))
+            });
+        let mut histories: HashMap<DatabaseName, HashMap<SchemaName, HistorySnapshot>> =
+            try_join_all(read).await?.into_iter().collect();
+        let known = tenants
+            .into_iter()
+            .map(|tenant| {
+                let history = histories
+                    .get_mut(&tenant.id.database)
+                    .and_then(|of_database| of_database.remove(&tenant.id.schema))
+                    .unwrap_or(HistorySnapshot::SchemaAbsent);
+                (tenant, history)
+            })
+            .collect();
+        let plan = plan::build(known, set, target);
+        refuse_stepwise(&plan, set)?;
+        Ok(plan)
+    }
+
+    /// What executes a plan.
+    pub(super) fn migrator(&self, set: &Arc<MigrationSet>, plan: &Plan) -> RefineryMigrator {
+        let execution = &self.config.execution;
+        let new_history = match self.config.migrations.history_column {
+            HistoryColumn::Int4 => VersionColumn::Int4,
+            HistoryColumn::Int8 => VersionColumn::Int8,
+            HistoryColumn::Auto if !set.fits_int4() => VersionColumn::Int8,
+            HistoryColumn::Auto => {
+                history::common_column(plan.tenants.iter().map(|tenant| &tenant.history))
+                    .unwrap_or(VersionColumn::Int4)
+            }
+        };
+        let databases = self
+            .config
+            .databases
+            .iter()
+            .zip(&self.databases)
+            .map(|(config, open)| {
+                let database = TenantDatabase {
+                    pool: open.pool.clone(),
+                    search_path: config.search_path.clone(),
+                    new_history,
+                };
+                (open.name.clone(), database)
+            })
+            .collect();
+        let settings = MigrationSettings {
+            scope: execution.transaction,
+            history_table: self.config.migrations.history_table.clone(),
+            lock_timeout: execution.lock_timeout,
+            statement_timeout: execution.statement_timeout,
+        };
+        RefineryMigrator::new(databases, Arc::clone(set), plan.target, settings)
+    }
+
+    /// Connects to the control database.
+    pub(super) async fn control(&self) -> anyhow::Result<Control> {
+        let url = match &self.config.control.url {
+            Some(url) => connection_url(url, self.embedded.as_ref()).context("control.url")?,
+            None => self.databases[0].pool.url().clone(),
+        };
+        let options = SessionOptions {
+            // the ledger's own statements are short; a wait for its rows must not be cut by a
+            // tenant's limits
+            lock_timeout: Duration::ZERO,
+            statement_timeout: Duration::ZERO,
+            ..session_options(&self.config, "fleet ledger")
+        };
+        Ok(Control::connect(&url, &options, &self.config.control.schema).await?)
+    }
+
+    /// The databases and their ceilings.
+    pub(super) fn database_limits(&self) -> HashMap<DatabaseName, std::num::NonZeroUsize> {
+        self.config
+            .databases
+            .iter()
+            .map(|database| (database.name.clone(), database.max_connections))
+            .collect()
+    }
+}
+
+/// Non-transactional migrations are not executed by this version: nothing is touched rather than
+/// half of them run without a way to carry on.
+fn refuse_stepwise(plan: &Plan, set: &MigrationSet) -> Result<(), Refusal> {
+    let waiting = |version: Version| {
+        plan.tenants
+            .iter()
+            .filter(|tenant| tenant.action.pending().contains(&version))
+            .count()
+    };
+    let found: Vec<String> = set
+        .migrations()
+        .iter()
+        .filter(|migration| migration.mode == TransactionMode::NonTransactional)
+        .map(|migration| (migration, waiting(migration.version())))
+        .filter(|(_, tenants)| *tenants > 0)
+        .map(|(migration, tenants)| {
+            format!(
+                "{} (pending in {tenants} tenants)",
+                migration.path.display()
+            )
+        })
+        .collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::Unsupported(format!(
+        "this version of fleet cannot run migrations outside a transaction yet: {}",
+        found.join(", ")
+    )))
+}
+
+async fn check_server(open: &OpenDatabase) -> anyhow::Result<()> {
+    let client = pg::checkout(&open.pool, &open.name).await?;
+    let facts = pg::inspect_server(&client)
+        .await
+        .with_context(|| format!("database {}", open.name))?;
+    match facts.refusal() {
+        Some(reason) => Err(Refusal::Server {
+            database: open.name.to_string(),
+            reason,
+        }
+        .into()),
+        None => Ok(()),
+    }
+}
+
+fn session_options(config: &Config, application: &str) -> SessionOptions {
+    SessionOptions {
+        application_name: format!("{application} {}", std::process::id()),
+        connect_timeout: CONNECT_TIMEOUT,
+        lock_timeout: config.execution.lock_timeout,
+        statement_timeout: config.execution.statement_timeout,
+    }
+}
+
+fn connection_url(url: &Url, embedded: Option<&EmbeddedLease>) -> anyhow::Result<ConnectionUrl> {
+    match (url, embedded) {
+        (Url::Server(text), _) => Ok(ConnectionUrl::parse(text)?),
+        (Url::Embedded, Some(lease)) => Ok(ConnectionUrl::parse(lease.url())?),
+        (Url::Embedded, None) => anyhow::bail!("the embedded server was not started"),
+    }
+}
+
+pub(super) fn needs_embedded(config: &Config) -> bool {
+    let databases = config.databases.iter().map(|database| &database.url);
+    databases
+        .chain(config.control.url.as_ref())
+        .any(|url| *url == Url::Embedded)
+}
+
+/// Where the embedded server keeps its data.
+pub(super) fn embedded_directory(config: &Config) -> PathBuf {
+    config.directory.join(".fleet")
+}
+
+async fn start_embedded(config: &Config, output: &Output) -> anyhow::Result<EmbeddedLease> {
+    let directory = embedded_directory(config);
+    if !directory.exists() {
+        output.notice(&format!(
+            "creating a private PostgreSQL server under {} (url: embedded)",
+            directory.display()
+        ));
+    }
+    let lease = tokio::task::spawn_blocking(move || EmbeddedServer::new(&directory).acquire())
+        .await
+        .context("start the embedded server")??;
+    Ok(lease)
+}

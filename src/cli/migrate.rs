@@ -1,0 +1,202 @@
+//! `fleet migrate`: plan, then migrate.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::Context;
+use tokio::sync::mpsc;
+
+use super::fleet::Fleet;
+use super::options::{Global, MigrateArguments, Selection};
+use super::output::Output;
+use super::signals::{self, Stop};
+use crate::ledger::{Lease, NewRun, NewRunTenant};
+use crate::migration::{MigrationSet, Version};
+use crate::pg;
+use crate::plan::{self, Action, Plan};
+use crate::report::{self, Reporter, Stepwise};
+use crate::rollout::{Concurrency, Rollout, RolloutEvent, RolloutPolicy, StopWatch, settled};
+use crate::run::{ExitCode, RunId};
+use crate::tenant::Tenant;
+
+/// Plans and migrates.
+pub(super) async fn execute(
+    global: &Global,
+    arguments: &MigrateArguments,
+    output: &Output,
+    mut stop: Stop,
+) -> anyhow::Result<ExitCode> {
+    let open = signals::unless_stopped(&mut stop.watch, Fleet::open(global, output)).await;
+    let fleet = match open {
+        Ok(fleet) => fleet?,
+        Err(code) => return Ok(code),
+    };
+    let code = if arguments.dry_run {
+        let shown = super::plan::show(&fleet, &arguments.selection, arguments.to, output);
+        signals::unless_stopped(&mut stop.watch, shown)
+            .await
+            .unwrap_or_else(Ok)
+    } else {
+        migrate(&fleet, arguments, output, &mut stop.watch).await
+    };
+    fleet.close().await?;
+    code
+}
+
+async fn migrate(
+    fleet: &Fleet,
+    arguments: &MigrateArguments,
+    output: &Output,
+    stop: &mut StopWatch,
+) -> anyhow::Result<ExitCode> {
+    let set = fleet.read_set()?;
+    let target = plan::resolve_target(&set, arguments.to)?;
+    let prepared = signals::unless_stopped(stop, async {
+        let lease = take_lease(fleet).await?;
+        let tenants = fleet.tenants(&arguments.selection).await?;
+        anyhow::Ok((lease, tenants))
+    });
+    let (lease, tenants) = match prepared.await {
+        Ok(prepared) => prepared?,
+        Err(code) => return Ok(code),
+    };
+    let order = Order {
+        command: "migrate",
+        resumes: None,
+        selection: arguments.selection.clone(),
+        target,
+        concurrency: arguments.concurrency,
+    };
+    order
+        .execute(fleet, lease, &set, tenants, output, stop)
+        .await
+}
+
+/// The control schema is brought up to date, then the lease taken: planning under it sees nobody
+/// else's run.
+pub(super) async fn take_lease(fleet: &Fleet) -> anyhow::Result<Lease> {
+    let mut control = fleet.control().await?;
+    control.ensure().await?;
+    Ok(control.acquire().await?)
+}
+
+/// What `migrate` and `resume` have in common once they know their tenants.
+pub(super) struct Order {
+    /// `migrate` or `resume`.
+    pub(super) command: &'static str,
+    /// The run that is carried on.
+    pub(super) resumes: Option<RunId>,
+    /// As typed.
+    pub(super) selection: Selection,
+    /// The version to reach.
+    pub(super) target: Option<Version>,
+    /// Instead of the config's.
+    pub(super) concurrency: Option<NonZeroUsize>,
+}
+
+impl Order {
+    /// Plans these tenants and executes the plan.
+    pub(super) async fn execute(
+        self,
+        fleet: &Fleet,
+        lease: Lease,
+        set: &Arc<MigrationSet>,
+        tenants: Vec<Tenant>,
+        output: &Output,
+        stop: &mut StopWatch,
+    ) -> anyhow::Result<ExitCode> {
+        let planned = fleet.plan(set, self.target, tenants);
+        let plan = match signals::unless_stopped(stop, planned).await {
+            Ok(plan) => plan?,
+            Err(code) => return Ok(code),
+        };
+        let (run, ledger) = lease.open(&self.new_run(&plan, set)).await?;
+        let rollout = Rollout {
+            migrator: Arc::new(fleet.migrator(set, &plan)),
+            ledger,
+            policy: self.policy(fleet),
+            run,
+            resumes: self.resumes,
+            plan,
+        };
+        let (events, reporter) = report_to(output, set)?;
+        let end = rollout.run(stop.clone(), events).await;
+        // the last words are spoken when the sender is gone
+        if reporter.join().is_err() {
+            output.notice("the report broke off; the run itself did not");
+        }
+        if let Some(error) = end.ledger_error {
+            return Err(anyhow::Error::new(error).context(
+                "the run was not recorded to its end; the tenants' own histories are right, and fleet reconcile reads them",
+            ));
+        }
+        Ok(end.summary.exit)
+    }
+
+    fn new_run(&self, plan: &Plan, set: &MigrationSet) -> NewRun {
+        let tenants = plan
+            .tenants
+            .iter()
+            .filter(|tenant| tenant.action != Action::UpToDate)
+            .map(|tenant| NewRunTenant {
+                tenant: tenant.tenant.id.clone(),
+                from: tenant.from,
+                settled: settled(tenant)
+                    .map(|result| (result.outcome, result.reason.unwrap_or_default())),
+            })
+            .collect::<Vec<_>>();
+        NewRun {
+            command: self.command,
+            resumes: self.resumes.clone(),
+            target: self.target,
+            set_fingerprint: set.fingerprint().to_owned(),
+            selection: self.selection.typed(),
+            started_by: started_by(),
+            up_to_date: (plan.tenants.len() - tenants.len()) as u64,
+            tenants,
+        }
+    }
+
+    fn policy(&self, fleet: &Fleet) -> RolloutPolicy {
+        let execution = &fleet.config.execution;
+        RolloutPolicy {
+            concurrency: Concurrency {
+                fleet: self.concurrency.unwrap_or(execution.concurrency),
+                databases: fleet.database_limits(),
+            },
+            retry: execution.retry,
+            budget: fleet.config.rollout.max_failures,
+        }
+    }
+}
+
+/// Reports on a thread of its own: a pipe that nobody reads must not hold up the run.
+fn report_to(
+    output: &Output,
+    set: &MigrationSet,
+) -> anyhow::Result<(mpsc::UnboundedSender<RolloutEvent>, thread::JoinHandle<()>)> {
+    let stepwise = Stepwise::of(set);
+    let mut reporters = report::for_run(output.format, output.screen, output.verbosity, stepwise);
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let reporter = thread::Builder::new()
+        .name("report".to_owned())
+        .spawn(move || {
+            while let Some(event) = events.blocking_recv() {
+                reporters.report(&event);
+            }
+        })
+        .context("start the report")?;
+    Ok((sender, reporter))
+}
+
+/// Who started the run, for those who find it in the ledger: user, host and process.
+fn started_by() -> String {
+    let system = rustix::system::uname();
+    format!(
+        "{}@{} (pid {})",
+        pg::os_user(),
+        system.nodename().to_string_lossy(),
+        std::process::id()
+    )
+}

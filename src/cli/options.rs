@@ -1,0 +1,270 @@
+//! What can be typed.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::migration::Version;
+use crate::tenant::{DatabaseName, TenantFilter, TenantPattern};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  everything asked for is done (also: nothing was pending)
+  1  unexpected error                       2  usage
+  3  config or migration set refused, nothing touched
+  4  some tenants failed                    5  stopped by the failure budget
+  6  another run holds the lease            7  divergent or missing tenants found
+  130/143  interrupted by SIGINT/SIGTERM, resumable
+
+Progress and notices go to stderr, results to stdout.";
+
+/// Migrates every tenant schema of a schema-per-tenant PostgreSQL system, or says exactly which it
+/// did not migrate and why.
+#[derive(Parser, Debug)]
+#[command(name = "fleet", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(super) struct Options {
+    /// What applies to every command.
+    #[command(flatten)]
+    pub(super) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What applies to every command.
+#[derive(Args, Debug, Clone)]
+pub(super) struct Global {
+    /// The config file
+    #[arg(
+        short,
+        long,
+        global = true,
+        default_value = "fleet.yaml",
+        value_name = "FILE"
+    )]
+    pub(super) config: PathBuf,
+
+    /// How results are written to stdout
+    #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Human, value_name = "FORMAT")]
+    pub(super) output: OutputFormat,
+
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(super) color: Color,
+
+    /// Every tenant by name
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub(super) verbose: bool,
+
+    /// No progress, and no summary where all is well
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum OutputFormat {
+    /// Text for people
+    Human,
+    /// One JSON document at the end
+    Json,
+    /// One JSON event a line as it happens, the document as the last line
+    Ndjson,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set or TERM is dumb
+    Auto,
+    /// Everywhere
+    Always,
+    /// Nowhere
+    Never,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    /// Plan, then migrate every tenant that has pending migrations
+    Migrate(MigrateArguments),
+    /// Show what migrate would do, tenant by tenant; writes nothing anywhere
+    Plan(PlanArguments),
+    /// Show where every tenant is: versions, pending, failed, in progress
+    Status(StatusArguments),
+    /// Carry on the last unfinished run: tenants not yet done, interrupted or failed
+    Resume(ResumeArguments),
+    /// List past runs
+    Runs(RunsArguments),
+    /// Show one run: its tenants, attempts and failures by cause
+    Show(ShowArguments),
+    /// List the tenants that the config finds
+    Tenants(TenantsArguments),
+    /// Rebuild the ledger from the tenants' histories and report where they disagreed
+    Reconcile(ReconcileArguments),
+    /// Create or upgrade the control schema (migrate does it too)
+    Init,
+    /// The private local PostgreSQL server behind `url: embedded`
+    Embedded(EmbeddedArguments),
+}
+
+/// Which tenants are meant. Nothing means all of them; a selection that matches none is an error.
+#[derive(Args, Debug, Clone, Default)]
+pub(super) struct Selection {
+    /// Only tenants whose schema (or database/schema) matches; may be given several times
+    #[arg(long = "tenant", value_name = "GLOB", value_parser = parse_pattern)]
+    pub(super) tenants: Vec<TenantPattern>,
+
+    /// Only tenants of this database of the config; may be given several times
+    #[arg(long = "database", value_name = "NAME")]
+    pub(super) databases: Vec<String>,
+
+    /// Only tenants with this label; may be given several times, all must match
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    pub(super) labels: Vec<(String, String)>,
+}
+
+impl Selection {
+    /// The selection as a filter.
+    pub(super) fn filter(&self) -> TenantFilter {
+        TenantFilter {
+            tenants: self.tenants.clone(),
+            databases: self
+                .databases
+                .iter()
+                .map(|name| DatabaseName::new(name))
+                .collect(),
+            labels: self.labels.clone(),
+        }
+    }
+
+    /// The selection as it can be typed; None for the whole fleet.
+    pub(super) fn typed(&self) -> Option<String> {
+        let tenants = self
+            .tenants
+            .iter()
+            .map(|p| format!("--tenant {}", p.as_str()));
+        let databases = self.databases.iter().map(|d| format!("--database {d}"));
+        let labels = self.labels.iter().map(|(k, v)| format!("--label {k}={v}"));
+        let typed: Vec<String> = tenants.chain(databases).chain(labels).collect();
+        (!typed.is_empty()).then(|| typed.join(" "))
+    }
+}
+
+fn parse_pattern(text: &str) -> Result<TenantPattern, String> {
+    TenantPattern::parse(text).map_err(|error| error.kind().to_string())
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .ok_or_else(|| "write it as KEY=VALUE".to_owned())
+}
+
+/// `fleet migrate`.
+#[derive(Args, Debug)]
+pub(super) struct MigrateArguments {
+    /// Which tenants.
+    #[command(flatten)]
+    pub(super) selection: Selection,
+
+    /// Migrate up to this version instead of the newest
+    #[arg(long, value_name = "VERSION")]
+    pub(super) to: Option<Version>,
+
+    /// Only show the plan
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    /// Tenants at a time, instead of execution.concurrency
+    #[arg(long, value_name = "N")]
+    pub(super) concurrency: Option<NonZeroUsize>,
+}
+
+/// `fleet resume`.
+#[derive(Args, Debug)]
+pub(super) struct ResumeArguments {
+    /// The run to carry on, or the beginning of its name; the last unfinished one if left out
+    #[arg(value_name = "RUN")]
+    pub(super) run: Option<String>,
+
+    /// Which tenants of it.
+    #[command(flatten)]
+    pub(super) selection: Selection,
+
+    /// Tenants at a time, instead of execution.concurrency
+    #[arg(long, value_name = "N")]
+    pub(super) concurrency: Option<NonZeroUsize>,
+}
+
+/// `fleet plan`.
+#[derive(Args, Debug)]
+pub(super) struct PlanArguments {
+    /// Which tenants.
+    #[command(flatten)]
+    pub(super) selection: Selection,
+
+    /// Plan up to this version instead of the newest
+    #[arg(long, value_name = "VERSION")]
+    pub(super) to: Option<Version>,
+}
+
+/// `fleet status`.
+#[derive(Args, Debug)]
+pub(super) struct StatusArguments {
+    /// Which tenants.
+    #[command(flatten)]
+    pub(super) selection: Selection,
+}
+
+/// `fleet tenants`.
+#[derive(Args, Debug)]
+pub(super) struct TenantsArguments {
+    /// Which tenants.
+    #[command(flatten)]
+    pub(super) selection: Selection,
+}
+
+/// `fleet reconcile`.
+#[derive(Args, Debug)]
+pub(super) struct ReconcileArguments {
+    /// Which tenants.
+    #[command(flatten)]
+    pub(super) selection: Selection,
+}
+
+/// `fleet runs`.
+#[derive(Args, Debug)]
+pub(super) struct RunsArguments {
+    /// How many, the newest first
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) limit: u32,
+}
+
+/// `fleet show`.
+#[derive(Args, Debug)]
+pub(super) struct ShowArguments {
+    /// The run, or the beginning of its name; the last one if left out
+    #[arg(value_name = "RUN")]
+    pub(super) run: Option<String>,
+}
+
+/// `fleet embedded`.
+#[derive(Args, Debug)]
+pub(super) struct EmbeddedArguments {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub(super) action: EmbeddedAction,
+}
+
+/// What to do with the embedded server.
+#[derive(Subcommand, Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EmbeddedAction {
+    /// Start it and keep it running
+    Start,
+    /// Stop it
+    Stop,
+    /// Print its URL; it must be running
+    Url,
+}

@@ -1,0 +1,92 @@
+//! Where results, notices and errors of the commands go.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::error;
+use super::options::{Color, Global, OutputFormat};
+use crate::report::{self, ColorChoice, Format, Screen, Style, Verbosity};
+
+/// How this process talks.
+pub(super) struct Output {
+    /// What `--output` asks for.
+    pub(super) format: Format,
+    /// How much is said.
+    pub(super) verbosity: Verbosity,
+    /// What the streams can show.
+    pub(super) screen: Screen,
+}
+
+impl Output {
+    /// As the command line and the streams say.
+    pub(super) fn new(global: &Global) -> Self {
+        let color = match global.color {
+            Color::Auto => ColorChoice::Auto,
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        };
+        Self {
+            format: match global.output {
+                OutputFormat::Human => Format::Human,
+                OutputFormat::Json => Format::Json,
+                OutputFormat::Ndjson => Format::Ndjson,
+            },
+            verbosity: match (global.quiet, global.verbose) {
+                (true, _) => Verbosity::Quiet,
+                (false, true) => Verbosity::Verbose,
+                (false, false) => Verbosity::Normal,
+            },
+            screen: Screen::detect(color),
+        }
+    }
+
+    /// Writes a result: text for people, or the document in one of the machine formats.
+    pub(super) fn result<D: Serialize>(
+        &self,
+        text: impl FnOnce(&mut dyn Write, Style, Verbosity) -> io::Result<()>,
+        document: &D,
+    ) -> anyhow::Result<()> {
+        let written = report::to_stdout(|out| match self.format {
+            Format::Human => text(out, self.screen.stdout, self.verbosity),
+            Format::Json | Format::Ndjson => report::write_document(out, document),
+        });
+        Ok(written?)
+    }
+
+    /// Something worth knowing that is no result.
+    pub(super) fn notice(&self, text: &str) {
+        if self.verbosity != Verbosity::Quiet {
+            to_stderr(&format!("note: {text}"));
+        }
+    }
+
+    /// An error ends the command: one message, what can be done about it, and with a machine format
+    /// a document on stdout that says so too.
+    pub(super) fn fail(&self, failed: &anyhow::Error) -> ExitCode {
+        let code = error::exit_code(failed);
+        let message = error::message(failed);
+        let hint = error::hint(failed);
+        let label = if self.screen.stderr.color {
+            "\u{1b}[31merror:\u{1b}[0m"
+        } else {
+            "error:"
+        };
+        to_stderr(&format!("{label} {message}"));
+        if let Some(hint) = &hint {
+            to_stderr(&format!("hint: {hint}"));
+        }
+        if self.format != Format::Human {
+            let refused = report::refused_document(code, &message, hint.as_deref());
+            // the error is on stderr already; a closed stdout changes nothing about it
+            let _ = report::to_stdout(|out| report::write_document(out, &refused));
+        }
+        ExitCode::from(code.code())
+    }
+}
+
+/// A closed stderr is nobody's problem.
+fn to_stderr(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}

@@ -1,0 +1,61 @@
+//! `fleet plan`: what `migrate` would do. Writes nothing anywhere.
+
+use super::fleet::Fleet;
+use super::options::{Global, PlanArguments, Selection};
+use super::output::Output;
+use crate::migration::{MigrationSet, Version};
+use crate::plan::{self, Action, Plan};
+use crate::report;
+use crate::run::ExitCode;
+
+/// Makes the plan and shows it.
+pub(super) async fn execute(
+    global: &Global,
+    arguments: &PlanArguments,
+    output: &Output,
+) -> anyhow::Result<ExitCode> {
+    let fleet = Fleet::open(global, output).await?;
+    let planned = show(&fleet, &arguments.selection, arguments.to, output).await;
+    fleet.close().await?;
+    planned
+}
+
+/// Makes the plan and shows it; `migrate --dry-run` is the same.
+pub(super) async fn show(
+    fleet: &Fleet,
+    selection: &Selection,
+    to: Option<Version>,
+    output: &Output,
+) -> anyhow::Result<ExitCode> {
+    let set = fleet.read_set()?;
+    let target = plan::resolve_target(&set, to)?;
+    let tenants = fleet.tenants(selection).await?;
+    let plan = fleet.plan(&set, target, tenants).await?;
+    print(&plan, &set, output)?;
+    Ok(verdict(&plan))
+}
+
+fn print(plan: &Plan, set: &MigrationSet, output: &Output) -> anyhow::Result<()> {
+    output.result(
+        |out, style, verbosity| report::plan(out, plan, set, style, verbosity),
+        &report::plan_document(plan, set),
+    )
+}
+
+/// Pending migrations are no fault, tenants that cannot be migrated are.
+pub(super) fn verdict(plan: &Plan) -> ExitCode {
+    let mut refusals = plan
+        .tenants
+        .iter()
+        .filter_map(|tenant| match &tenant.action {
+            Action::Refuse(refusal) => Some(refusal),
+            Action::UpToDate | Action::Migrate(_) => None,
+        });
+    match refusals.next() {
+        None => ExitCode::Done,
+        Some(first) if first.is_failure() && refusals.all(plan::Refusal::is_failure) => {
+            ExitCode::TenantsFailed
+        }
+        Some(_) => ExitCode::Divergent,
+    }
+}
