@@ -1,12 +1,9 @@
-//! Sessions: settings that hold from the first moment, a pool, and cancelling.
+//! Opening a session, noticing its end, and cancelling what it does.
 
-use std::future::Future;
 use std::ops::{Deref, DerefMut};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, TimeoutType};
 use tokio::task::JoinHandle;
 use tokio_postgres::{CancelToken, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -14,7 +11,6 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::error::ConnectFailure;
 use super::session::startup_options;
 use super::{ConnectionUrl, PgError, describe, session};
-use crate::tenant::DatabaseName;
 
 /// How long a request to cancel may take to be delivered.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,7 +31,7 @@ pub struct SessionOptions {
 
 impl SessionOptions {
     /// The URL's configuration with these settings.
-    fn apply(&self, url: &ConnectionUrl) -> Config {
+    pub(super) fn apply(&self, url: &ConnectionUrl) -> Config {
         let mut config = url.config().clone();
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(self.connect_timeout);
@@ -49,7 +45,7 @@ impl SessionOptions {
 
     /// The time for a whole connection. The driver's own time-out ends when TCP is up, and a
     /// server that is stopped or stuck accepts and then says nothing.
-    fn deadline(config: &Config, url: &ConnectionUrl) -> Duration {
+    pub(super) fn deadline(config: &Config, url: &ConnectionUrl) -> Duration {
         let one = config.get_connect_timeout().copied().unwrap_or_default();
         // twice: a name may stand for an IPv6 address that leads nowhere and an IPv4 one that works
         one.saturating_mul(2).saturating_mul(url.host_count())
@@ -58,14 +54,14 @@ impl SessionOptions {
 
 /// Why a connection ended, once it has.
 #[derive(Clone, Debug, Default)]
-struct LastWords(Arc<Mutex<Option<String>>>);
+pub(super) struct LastWords(Arc<Mutex<Option<String>>>);
 
 impl LastWords {
     fn set(&self, text: String) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 
-    fn get(&self) -> Option<String> {
+    pub(super) fn get(&self) -> Option<String> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -135,7 +131,7 @@ pub async fn connect(url: &ConnectionUrl, options: &SessionOptions) -> Result<Se
 }
 
 /// Connects, lets the connection run and settles what cannot be said in the startup packet.
-async fn open(
+pub(super) async fn open(
     config: &Config,
     tls: MakeRustlsConnect,
     last_words: LastWords,
@@ -151,125 +147,13 @@ async fn open(
     Ok((client, task))
 }
 
-fn no_answer(place: String, waited: Duration) -> PgError {
+pub(super) fn no_answer(place: String, waited: Duration) -> PgError {
     let mut failure = ConnectFailure::new(
         place,
         format!("no answer within {}", humantime::format_duration(waited)),
     );
     failure.hint = Some("a firewall, a stuck server, or the wrong host?".to_owned());
     PgError::Unreachable(failure)
-}
-
-/// Connections to one database, opened when they are needed and shared by all workers.
-#[derive(Clone, Debug)]
-pub struct Pool {
-    connections: deadpool_postgres::Pool,
-    url: ConnectionUrl,
-    deadline: Duration,
-    last_words: LastWords,
-}
-
-impl Pool {
-    /// The database that it leads to.
-    pub fn url(&self) -> &ConnectionUrl {
-        &self.url
-    }
-
-    /// Why a connection of this pool was last lost, in the server's words where it said any. An
-    /// idle session that is ended by the server can tell nobody else.
-    pub fn last_disconnect(&self) -> Option<String> {
-        self.last_words.get()
-    }
-}
-
-impl Deref for Pool {
-    type Target = deadpool_postgres::Pool;
-
-    fn deref(&self) -> &deadpool_postgres::Pool {
-        &self.connections
-    }
-}
-
-/// Opens connections for the pool and keeps the reason when one ends.
-struct Opener {
-    tls: MakeRustlsConnect,
-    last_words: LastWords,
-}
-
-impl deadpool_postgres::Connect for Opener {
-    fn connect(
-        &self,
-        config: &Config,
-    ) -> Pin<
-        Box<
-            dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>>
-                + Send
-                + '_,
-        >,
-    > {
-        let config = config.clone();
-        Box::pin(async move { open(&config, self.tls.clone(), self.last_words.clone()).await })
-    }
-}
-
-/// Makes a pool. Nothing is connected yet.
-///
-/// # Errors
-/// Certificates or keys of the URL that cannot be read.
-pub fn pool(
-    url: &ConnectionUrl,
-    options: &SessionOptions,
-    max_size: usize,
-) -> Result<Pool, PgError> {
-    let place = url.redacted();
-    let tls = url
-        .connector()
-        .map_err(|error| PgError::tls(&place, &error))?;
-    let config = options.apply(url);
-    let deadline = SessionOptions::deadline(&config, url);
-    let last_words = LastWords::default();
-    let opener = Opener {
-        tls,
-        last_words: last_words.clone(),
-    };
-    let recycling = ManagerConfig {
-        recycling_method: RecyclingMethod::Fast,
-    };
-    let connections =
-        deadpool_postgres::Pool::builder(Manager::from_connect(config, opener, recycling))
-            .max_size(max_size)
-            .create_timeout(Some(deadline))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|error| PgError::Refused(ConnectFailure::new(place, error.to_string())))?;
-    Ok(Pool {
-        connections,
-        url: url.clone(),
-        deadline,
-        last_words,
-    })
-}
-
-/// Takes a connection out of the pool, waiting for a free one as long as it takes.
-///
-/// # Errors
-/// Why a new connection could not be opened. The place names the database as the config does.
-pub async fn checkout(
-    pool: &Pool,
-    database: &DatabaseName,
-) -> Result<deadpool_postgres::Object, PgError> {
-    let place = || format!("{database} ({})", pool.url);
-    pool.connections.get().await.map_err(|error| match error {
-        PoolError::Backend(error) => PgError::connecting(&place(), &error),
-        PoolError::Timeout(TimeoutType::Create) => no_answer(place(), pool.deadline),
-        // no other time-out and no hook is set; the pool is closed only when the process ends
-        PoolError::Timeout(_)
-        | PoolError::Closed
-        | PoolError::NoRuntimeSpecified
-        | PoolError::PostCreateHook(_) => {
-            PgError::Refused(ConnectFailure::new(place(), error.to_string()))
-        }
-    })
 }
 
 /// The right to cancel what a session is doing, from outside of it.

@@ -102,6 +102,9 @@ impl PgError {
             // against a scripted server keeps them true
             "error performing TLS handshake" => {
                 failure.reason = strip_kind(error);
+                if io_error(error).is_some_and(is_cut_off) {
+                    return Self::Unreachable(failure);
+                }
                 failure.hint = tls_hint(error);
                 Self::Tls(failure)
             }
@@ -249,6 +252,18 @@ fn reach_hint(error: &io::Error) -> Option<String> {
         _ => return None,
     };
     Some(text.to_owned())
+}
+
+/// A server that goes down in the middle of a handshake says nothing against TLS.
+fn is_cut_off(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::TimedOut
+    )
 }
 
 fn tls_hint(error: &tokio_postgres::Error) -> Option<String> {

@@ -5,6 +5,7 @@ mod account;
 mod connect;
 mod embedded;
 mod error;
+mod pool;
 mod server;
 mod session;
 mod sqlstate;
@@ -12,10 +13,16 @@ mod tls;
 mod url;
 
 pub use account::os_user;
-pub use connect::{CancelHandle, Pool, Session, SessionOptions, checkout, connect, pool};
+pub use connect::{CancelHandle, Session, SessionOptions, connect};
 pub use embedded::{EmbeddedError, EmbeddedLease, EmbeddedServer, EmbeddedStatus};
 pub use error::{ConnectFailure, PgError};
+pub use pool::{Pool, checkout, discard, pool};
 pub use server::{ServerFacts, inspect_server};
 pub use sqlstate::{MAX_MESSAGE_BYTES, describe, failure_of, is_connection_lost, sqlstate_class};
 pub use tls::TlsError;
 pub use url::{ConnectionUrl, UrlError};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

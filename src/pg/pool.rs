@@ -1,0 +1,134 @@
+//! Connections to one database, shared by all workers.
+
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, TimeoutType};
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::connect::{LastWords, no_answer, open};
+use super::error::ConnectFailure;
+use super::{ConnectionUrl, PgError, SessionOptions};
+use crate::tenant::DatabaseName;
+
+/// Connections to one database, opened when they are needed and shared by all workers.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    connections: deadpool_postgres::Pool,
+    url: ConnectionUrl,
+    deadline: Duration,
+    last_words: LastWords,
+}
+
+impl Pool {
+    /// The database that it leads to.
+    pub fn url(&self) -> &ConnectionUrl {
+        &self.url
+    }
+
+    /// Why a connection of this pool was last lost, in the server's words where it said any. An
+    /// idle session that is ended by the server can tell nobody else.
+    pub fn last_disconnect(&self) -> Option<String> {
+        self.last_words.get()
+    }
+}
+
+impl Deref for Pool {
+    type Target = deadpool_postgres::Pool;
+
+    fn deref(&self) -> &deadpool_postgres::Pool {
+        &self.connections
+    }
+}
+
+/// Opens connections for the pool and keeps the reason when one ends.
+struct Opener {
+    tls: MakeRustlsConnect,
+    last_words: LastWords,
+}
+
+impl deadpool_postgres::Connect for Opener {
+    fn connect(
+        &self,
+        config: &Config,
+    ) -> Pin<
+        Box<
+            dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>>
+                + Send
+                + '_,
+        >,
+    > {
+        let config = config.clone();
+        Box::pin(async move { open(&config, self.tls.clone(), self.last_words.clone()).await })
+    }
+}
+
+/// Makes a pool. Nothing is connected yet.
+///
+/// # Errors
+/// Certificates or keys of the URL that cannot be read.
+pub fn pool(
+    url: &ConnectionUrl,
+    options: &SessionOptions,
+    max_size: usize,
+) -> Result<Pool, PgError> {
+    let place = url.redacted();
+    let tls = url
+        .connector()
+        .map_err(|error| PgError::tls(&place, &error))?;
+    let config = options.apply(url);
+    let deadline = SessionOptions::deadline(&config, url);
+    let last_words = LastWords::default();
+    let opener = Opener {
+        tls,
+        last_words: last_words.clone(),
+    };
+    let recycling = ManagerConfig {
+        recycling_method: RecyclingMethod::Fast,
+    };
+    let connections =
+        deadpool_postgres::Pool::builder(Manager::from_connect(config, opener, recycling))
+            .max_size(max_size)
+            .create_timeout(Some(deadline))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| PgError::Refused(ConnectFailure::new(place, error.to_string())))?;
+    Ok(Pool {
+        connections,
+        url: url.clone(),
+        deadline,
+        last_words,
+    })
+}
+
+/// Takes a connection out of the pool, waiting for a free one as long as it takes.
+///
+/// # Errors
+/// Why a new connection could not be opened. The place names the database as the config does.
+pub async fn checkout(
+    pool: &Pool,
+    database: &DatabaseName,
+) -> Result<deadpool_postgres::Object, PgError> {
+    let place = || format!("{database} ({})", pool.url);
+    pool.connections.get().await.map_err(|error| match error {
+        PoolError::Backend(error) => PgError::connecting(&place(), &error),
+        PoolError::Timeout(TimeoutType::Create) => no_answer(place(), pool.deadline),
+        // no other time-out and no hook is set; the pool is closed only when the process ends
+        PoolError::Timeout(_)
+        | PoolError::Closed
+        | PoolError::NoRuntimeSpecified
+        | PoolError::PostCreateHook(_) => {
+            PgError::Refused(ConnectFailure::new(place(), error.to_string()))
+        }
+    })
+}
+
+/// Gives a connection up instead of back. For one whose state is unknown, and for one that was
+/// lost: its end may not have been noticed yet, and the pool would hand it to the next.
+pub fn discard(client: deadpool_postgres::Object) {
+    drop(deadpool_postgres::Object::take(client));
+}
