@@ -140,7 +140,7 @@ impl Fleet {
         let found = inventory::find(&client, &open.name, &config.source, &reserved).await;
         if found.is_err() {
             // a registry query may have left the session in any state
-            drop(deadpool_postgres::Object::take(client));
+            pg::discard(client);
         }
         Ok(found?)
     }

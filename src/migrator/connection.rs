@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, pin_mut};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::message::{Envelope, ExpectedHistory, Message, Setup};
 use super::{Applied, failure};
 use crate::migration::Migration;
-use crate::pg::CancelHandle;
+use crate::pg::{CancelHandle, Pool};
 use crate::run::{Failure, FailureClass};
 
 /// How long a cancelled statement may take to end before its connection is given up.
@@ -26,6 +27,8 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct TenantConnection<'a, B> {
     /// The connection.
     pub(super) client: &'a Client,
+    /// Where it comes from.
+    pub(super) pool: &'a Pool,
     /// Cancels what runs on it.
     pub(super) cancel: CancelHandle,
     /// Asks to cancel.
@@ -131,10 +134,10 @@ impl<B: Fn(&str) + Send + Sync> AsyncMigrate for TenantConnection<'_, B> {}
 impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
     /// Sends one transaction and follows it to its end, through an abort if one is asked for.
     async fn send(&mut self, message: &Message, migrations: &[&Migration]) -> Result<(), End> {
-        let mut completed = 0;
+        let completed = AtomicUsize::new(0);
         let mut cancelled = false;
         let result = {
-            let work = converse(self.client, self.dirty, &message.text, &mut completed);
+            let work = self.converse(&message.text, &completed);
             pin_mut!(work);
             loop {
                 tokio::select! {
@@ -170,39 +173,34 @@ impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
         if cancelled && error.code() == Some(&SqlState::QUERY_CANCELED) {
             return Err(End::Cancelled);
         }
-        let failure = failure::explain(message, migrations, completed, &error);
+        let failure = failure::explain(message, migrations, completed.into_inner(), &error);
         Err(End::Failed { failure, lost })
     }
-}
 
-/// One exchange with the server. What an earlier tenant's files may have set on the session is
-/// discarded by a message of its own (it cannot run inside a transaction), sent ahead without
-/// waiting for its answer.
-async fn converse(
-    client: &Client,
-    dirty: bool,
-    text: &str,
-    completed: &mut usize,
-) -> Result<(), tokio_postgres::Error> {
-    let discard = async {
-        if dirty {
-            client.batch_execute("DISCARD ALL").await
-        } else {
-            Ok(())
-        }
-    };
-    let transaction = async {
-        let answers = client.simple_query_raw(text).await?;
-        pin_mut!(answers);
-        while let Some(answer) = answers.next().await {
-            if let SimpleQueryMessage::CommandComplete(_) = answer? {
-                *completed += 1;
+    /// One exchange with the server. What an earlier user has left on the session is taken back by
+    /// messages sent ahead, without waiting for their answers. Counts the statements that complete.
+    async fn converse(
+        &self,
+        text: &str,
+        completed: &AtomicUsize,
+    ) -> Result<(), tokio_postgres::Error> {
+        let reset = async {
+            if self.dirty {
+                self.pool.reset(self.client).await;
             }
-        }
-        Ok(())
-    };
-    // in this order: futures are polled, and so sent, from left to right. Only the transaction's own
-    // answer counts: what it committed must never be reported as failed.
-    let (_, committed) = tokio::join!(biased; discard, transaction);
-    committed
+        };
+        let transaction = async {
+            let answers = self.client.simple_query_raw(text).await?;
+            pin_mut!(answers);
+            while let Some(answer) = answers.next().await {
+                if let SimpleQueryMessage::CommandComplete(_) = answer? {
+                    completed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Ok(())
+        };
+        // in this order: futures are polled, and so sent, from left to right
+        let ((), committed) = tokio::join!(biased; reset, transaction);
+        committed
+    }
 }

@@ -163,6 +163,7 @@ impl RefineryMigrator {
             applied: self.found(assignment, &history),
             ended: None,
             client: &connection,
+            pool: &database.pool,
         };
         let grouped = self.settings.scope == TransactionScope::Tenant;
         let table = &self.settings.history_table;
@@ -246,7 +247,7 @@ async fn explain_end(
             failure,
             lost: true,
         }) => {
-            drop(Object::take(connection));
+            pg::discard(connection);
             failure
         }
         Some(End::Failed { failure, .. }) => name_blocker(&connection, schema, failure).await,

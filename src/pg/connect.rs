@@ -120,7 +120,7 @@ pub async fn connect(url: &ConnectionUrl, options: &SessionOptions) -> Result<Se
     let last_words = LastWords::default();
     let opening = open(&config, tls, last_words.clone());
     match tokio::time::timeout(deadline, opening).await {
-        Ok(Ok((client, task))) => Ok(Session {
+        Ok(Ok((client, task, _))) => Ok(Session {
             client,
             task,
             last_words,
@@ -130,21 +130,25 @@ pub async fn connect(url: &ConnectionUrl, options: &SessionOptions) -> Result<Se
     }
 }
 
-/// Connects, lets the connection run and settles what cannot be said in the startup packet.
+/// Connects, lets the connection run and settles what cannot be said in the startup packet. Tells
+/// the server's major version.
 pub(super) async fn open(
     config: &Config,
     tls: MakeRustlsConnect,
     last_words: LastWords,
-) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
+) -> Result<(Client, JoinHandle<()>, u32), tokio_postgres::Error> {
     let (client, connection) = config.connect(tls).await?;
-    let version = connection.parameter("server_version").map(str::to_owned);
+    let major = connection
+        .parameter("server_version")
+        .and_then(session::major_version)
+        .unwrap_or_default();
     let task = tokio::spawn(async move {
         if let Err(error) = connection.await {
             last_words.set(describe(&error));
         }
     });
-    session::settle(&client, version.as_deref()).await;
-    Ok((client, task))
+    session::settle(&client, major).await;
+    Ok((client, task, major))
 }
 
 pub(super) fn no_answer(place: String, waited: Duration) -> PgError {

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, TimeoutType};
@@ -12,6 +14,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect::{LastWords, no_answer, open};
 use super::error::ConnectFailure;
+use super::session;
 use super::{ConnectionUrl, PgError, SessionOptions};
 use crate::tenant::DatabaseName;
 
@@ -22,6 +25,7 @@ pub struct Pool {
     url: ConnectionUrl,
     deadline: Duration,
     last_words: LastWords,
+    server_major: Arc<AtomicU32>,
 }
 
 impl Pool {
@@ -34,6 +38,12 @@ impl Pool {
     /// idle session that is ended by the server can tell nobody else.
     pub fn last_disconnect(&self) -> Option<String> {
         self.last_words.get()
+    }
+
+    /// Makes a connection of this pool as good as new for its next user. Sends everything when it
+    /// is first polled, so that a message sent afterwards need not wait for it.
+    pub async fn reset(&self, client: &Client) {
+        session::reset(client, self.server_major.load(Ordering::Relaxed)).await;
     }
 }
 
@@ -49,6 +59,7 @@ impl Deref for Pool {
 struct Opener {
     tls: MakeRustlsConnect,
     last_words: LastWords,
+    server_major: Arc<AtomicU32>,
 }
 
 impl deadpool_postgres::Connect for Opener {
@@ -63,7 +74,12 @@ impl deadpool_postgres::Connect for Opener {
         >,
     > {
         let config = config.clone();
-        Box::pin(async move { open(&config, self.tls.clone(), self.last_words.clone()).await })
+        Box::pin(async move {
+            let opening = open(&config, self.tls.clone(), self.last_words.clone());
+            let (client, task, major) = opening.await?;
+            self.server_major.store(major, Ordering::Relaxed);
+            Ok((client, task))
+        })
     }
 }
 
@@ -83,9 +99,11 @@ pub fn pool(
     let config = options.apply(url);
     let deadline = SessionOptions::deadline(&config, url);
     let last_words = LastWords::default();
+    let server_major = Arc::default();
     let opener = Opener {
         tls,
         last_words: last_words.clone(),
+        server_major: Arc::clone(&server_major),
     };
     let recycling = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
@@ -102,6 +120,7 @@ pub fn pool(
         url: url.clone(),
         deadline,
         last_words,
+        server_major,
     })
 }
 

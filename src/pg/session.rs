@@ -20,7 +20,7 @@ pub(super) fn startup_options(of_url: Option<&str>, options: &SessionOptions) ->
         text,
         "-c search_path= -c lock_timeout={} -c statement_timeout={} \
          -c idle_in_transaction_session_timeout=0 -c client_min_messages=warning \
-         -c default_transaction_isolation=read\\ committed",
+         -c default_transaction_isolation=read\\ committed -c standard_conforming_strings=on",
         milliseconds(options.lock_timeout),
         milliseconds(options.statement_timeout),
     );
@@ -41,8 +41,7 @@ fn milliseconds(duration: Duration) -> i32 {
 ///
 /// Errors do not matter: not every platform knows the check of the client, a pooler may refuse any
 /// of it, and a connection that is lost shows at its first use.
-pub(super) async fn settle(client: &Client, server_version: Option<&str>) {
-    let major = server_version.and_then(major_version).unwrap_or_default();
+pub(super) async fn settle(client: &Client, major: u32) {
     if major < 14 {
         return;
     }
@@ -53,11 +52,22 @@ pub(super) async fn settle(client: &Client, server_version: Option<&str>) {
     };
     let check = format!("SET client_connection_check_interval = '{CLIENT_CHECK}'");
     // two messages, one round trip: the driver sends the second before it waits for the first
-    let (_, _) = tokio::join!(client.batch_execute(timeouts), client.batch_execute(&check));
+    let (_, _) = tokio::join!(biased; client.batch_execute(timeouts), client.batch_execute(&check));
+}
+
+/// Takes back whatever somebody has done to the session: settings, role, temporary tables, prepared
+/// statements, locks. It cannot run inside a transaction, so it is a message of its own; nothing is
+/// waited for in between. Errors do not matter: they show at the session's next use.
+pub(super) async fn reset(client: &Client, major: u32) {
+    let (_, ()) = tokio::join!(
+        biased;
+        client.batch_execute("DISCARD ALL"),
+        settle(client, major)
+    );
 }
 
 /// `15.18 (Debian 15.18-0+deb12u1)`, `17beta1`.
-fn major_version(text: &str) -> Option<u32> {
+pub(super) fn major_version(text: &str) -> Option<u32> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
