@@ -6,7 +6,7 @@ use crate::inventory::InventoryError;
 use crate::ledger::LedgerError;
 use crate::pg::{EmbeddedError, PgError, UrlError};
 use crate::plan::UnknownTarget;
-use crate::run::ExitCode;
+use crate::run::{ExitCode, RunOutcome, StopSignal};
 use crate::source::SourceError;
 
 /// What the command line itself refuses.
@@ -51,6 +51,9 @@ pub(super) enum Refusal {
         /// The config file.
         config: String,
     },
+    /// A signal came before anything was touched.
+    #[error("stopped by {} before any tenant was touched", signal_name(*.0))]
+    Stopped(StopSignal),
     /// `embedded url` without a server.
     #[error("the embedded server is not running")]
     NotRunning,
@@ -65,6 +68,8 @@ impl Refusal {
             | Self::Overlap(_)
             | Self::Unsupported(_)
             | Self::NotEmbedded { .. } => ExitCode::Refused,
+            Self::Stopped(StopSignal::Interrupt) => ExitCode::Interrupted,
+            Self::Stopped(StopSignal::Terminate) => ExitCode::Terminated,
             Self::NotRunning => ExitCode::Unexpected,
         }
     }
@@ -78,8 +83,31 @@ impl Refusal {
             | Self::Server { .. }
             | Self::Overlap(_)
             | Self::Unsupported(_)
+            | Self::Stopped(_)
             | Self::NotEmbedded { .. } => None,
         }
+    }
+}
+
+fn signal_name(signal: StopSignal) -> &'static str {
+    match signal {
+        StopSignal::Interrupt => "SIGINT",
+        StopSignal::Terminate => "SIGTERM",
+    }
+}
+
+/// What a command that ended in an error amounts to.
+pub(super) fn outcome(exit: ExitCode) -> RunOutcome {
+    match exit {
+        ExitCode::Interrupted | ExitCode::Terminated => RunOutcome::Interrupted,
+        ExitCode::Unexpected => RunOutcome::Failed,
+        ExitCode::Done
+        | ExitCode::Usage
+        | ExitCode::Refused
+        | ExitCode::TenantsFailed
+        | ExitCode::Halted
+        | ExitCode::LeaseHeld
+        | ExitCode::Divergent => RunOutcome::Refused,
     }
 }
 

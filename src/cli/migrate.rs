@@ -27,16 +27,11 @@ pub(super) async fn execute(
     output: &Output,
     mut stop: Stop,
 ) -> anyhow::Result<ExitCode> {
-    let open = signals::unless_stopped(&mut stop.watch, Fleet::open(global, output)).await;
-    let fleet = match open {
-        Ok(fleet) => fleet?,
-        Err(code) => return Ok(code),
-    };
+    let opening = Fleet::open(global, output);
+    let fleet = signals::unless_stopped(&mut stop.watch, opening).await?;
     let code = if arguments.dry_run {
         let shown = super::plan::show(&fleet, &arguments.selection, arguments.to, output);
-        signals::unless_stopped(&mut stop.watch, shown)
-            .await
-            .unwrap_or_else(Ok)
+        signals::unless_stopped(&mut stop.watch, shown).await
     } else {
         migrate(&fleet, arguments, output, &mut stop.watch).await
     };
@@ -52,15 +47,12 @@ async fn migrate(
 ) -> anyhow::Result<ExitCode> {
     let set = fleet.read_set()?;
     let target = plan::resolve_target(&set, arguments.to)?;
-    let prepared = signals::unless_stopped(stop, async {
+    let prepare = async {
         let lease = take_lease(fleet).await?;
         let tenants = fleet.tenants(&arguments.selection).await?;
-        anyhow::Ok((lease, tenants))
-    });
-    let (lease, tenants) = match prepared.await {
-        Ok(prepared) => prepared?,
-        Err(code) => return Ok(code),
+        Ok((lease, tenants))
     };
+    let (lease, tenants) = signals::unless_stopped(stop, prepare).await?;
     let order = Order {
         command: "migrate",
         resumes: None,
@@ -107,10 +99,7 @@ impl Order {
         stop: &mut StopWatch,
     ) -> anyhow::Result<ExitCode> {
         let planned = fleet.plan(set, self.target, tenants);
-        let plan = match signals::unless_stopped(stop, planned).await {
-            Ok(plan) => plan?,
-            Err(code) => return Ok(code),
-        };
+        let plan = signals::unless_stopped(stop, planned).await?;
         let (run, ledger) = lease.open(&self.new_run(&plan, set)).await?;
         let rollout = Rollout {
             migrator: Arc::new(fleet.migrator(set, &plan)),

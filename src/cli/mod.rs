@@ -64,9 +64,7 @@ async fn dispatch(options: Options, output: &Output) -> anyhow::Result<run::Exit
         Command::Resume(arguments) => resume::execute(&global, &arguments, output, stop).await,
         other => {
             let query = query(other, &global, output);
-            signals::unless_stopped(&mut stop.watch, query)
-                .await
-                .unwrap_or_else(Ok)
+            signals::unless_stopped(&mut stop.watch, query).await
         }
     }
 }

@@ -78,9 +78,13 @@ impl Output {
             to_stderr(&format!("hint: {hint}"));
         }
         if self.format != Format::Human {
-            let refused = report::refused_document(code, &message, hint.as_deref());
+            let complaint = report::Complaint {
+                error: &message,
+                hint: hint.as_deref(),
+            };
+            let document = report::runless_document(error::outcome(code), code, Some(complaint));
             // the error is on stderr already; a closed stdout changes nothing about it
-            let _ = report::to_stdout(|out| report::write_document(out, &refused));
+            let _ = report::to_stdout(|out| report::write_document(out, &document));
         }
         ExitCode::from(code.code())
     }

@@ -9,6 +9,7 @@ use super::output::Output;
 use super::signals::{self, Stop};
 use crate::ledger::{Lease, RunRecord, RunState};
 use crate::plan;
+use crate::report;
 use crate::rollout::StopWatch;
 use crate::run::{ExitCode, RunOutcome};
 use crate::tenant::{Tenant, TenantId};
@@ -20,11 +21,8 @@ pub(super) async fn execute(
     output: &Output,
     mut stop: Stop,
 ) -> anyhow::Result<ExitCode> {
-    let open = signals::unless_stopped(&mut stop.watch, Fleet::open(global, output)).await;
-    let fleet = match open {
-        Ok(fleet) => fleet?,
-        Err(code) => return Ok(code),
-    };
+    let opening = Fleet::open(global, output);
+    let fleet = signals::unless_stopped(&mut stop.watch, opening).await?;
     let code = resume(&fleet, arguments, output, &mut stop.watch).await;
     fleet.close().await?;
     code
@@ -37,23 +35,22 @@ async fn resume(
     stop: &mut StopWatch,
 ) -> anyhow::Result<ExitCode> {
     let set = fleet.read_set()?;
-    let prepared = signals::unless_stopped(stop, async {
+    let prepare = async {
         let lease = take_lease(fleet).await?;
         let Some(run) = run_to_resume(&lease, arguments.run.as_deref()).await? else {
             return Ok(None);
         };
         let left = lease.control().unfinished_tenants(&run.id).await?;
         let tenants = fleet.tenants(&arguments.selection).await?;
-        anyhow::Ok(Some((lease, run, left, tenants)))
-    });
-    let (lease, run, left, tenants) = match prepared.await {
-        Ok(Ok(Some(prepared))) => prepared,
-        Ok(Ok(None)) => {
-            output.notice("nothing to resume: no run has left anything to do");
-            return Ok(ExitCode::Done);
-        }
-        Ok(Err(error)) => return Err(error),
-        Err(code) => return Ok(code),
+        Ok(Some((lease, run, left, tenants)))
+    };
+    let prepared = signals::unless_stopped(stop, prepare).await?;
+    let Some((lease, run, left, tenants)) = prepared else {
+        output.result(
+            |out, _, _| writeln!(out, "Nothing to resume: no run has left anything to do"),
+            &report::runless_document(RunOutcome::Succeeded, ExitCode::Done, None),
+        )?;
+        return Ok(ExitCode::Done);
     };
     let target = plan::resolve_target(&set, run.target)?;
     let tenants = select(tenants, left, &run, output);

@@ -5,8 +5,9 @@ use std::future::Future;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::error::Refusal;
 use crate::rollout::{StopWatch, stop_channel};
-use crate::run::{ExitCode, StopSignal};
+use crate::run::StopSignal;
 
 /// What a signal reaches.
 pub(super) struct Stop {
@@ -33,24 +34,13 @@ pub(super) fn listen() -> anyhow::Result<Stop> {
     Ok(Stop { watch })
 }
 
-/// Does something that may be broken off at any moment.
-///
-/// # Errors
-/// The exit code, where a signal came first.
+/// Does something that may be broken off at any moment, because it touches no tenant.
 pub(super) async fn unless_stopped<T>(
     watch: &mut StopWatch,
-    work: impl Future<Output = T>,
-) -> Result<T, ExitCode> {
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
     tokio::select! {
-        done = work => Ok(done),
-        request = watch.escalated() => Err(exit_code(request.signal)),
-    }
-}
-
-/// What the process exits with after a signal.
-pub(super) fn exit_code(signal: StopSignal) -> ExitCode {
-    match signal {
-        StopSignal::Interrupt => ExitCode::Interrupted,
-        StopSignal::Terminate => ExitCode::Terminated,
+        done = work => done,
+        request = watch.escalated() => Err(Refusal::Stopped(request.signal).into()),
     }
 }

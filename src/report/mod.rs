@@ -27,8 +27,8 @@ mod wording;
 
 pub use detail::status_detail;
 pub use document::{
-    plan_document, refused_document, run_document, runs_document, show_document, status_document,
-    tenants_document, write_document,
+    Complaint, plan_document, run_document, runless_document, runs_document, show_document,
+    status_document, tenants_document, write_document,
 };
 pub use plan::plan;
 pub use runs::{runs, show};

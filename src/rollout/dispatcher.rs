@@ -184,17 +184,19 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
                 return;
             }
             let due = self.queue.next_due();
+            // biased: a worker tells what it begins before it ends, and is heard in this order
             tokio::select! {
-                Some(joined) = self.workers.join_next_with_id() => self.on_worker(joined),
+                biased;
+                request = stop.escalated() => self.on_stop(request),
                 Some(begun) = self.begun.1.recv() => self.emit(RolloutEvent::MigrationStarted {
                     tenant: begun.tenant,
                     migration: begun.migration,
                 }),
+                Some(joined) = self.workers.join_next_with_id() => self.on_worker(joined),
                 written = async { writing.as_mut().expect("guarded").await }, if writing.is_some() => {
                     writing = None;
                     self.on_written(written);
                 }
-                request = stop.escalated() => self.on_stop(request),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 _ = flush.tick() => {}
             }

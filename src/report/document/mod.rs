@@ -11,8 +11,8 @@ use serde::{Serialize, Serializer};
 
 pub use ledger::{runs_document, show_document, tenants_document};
 pub use plan::{plan_document, status_document};
+pub use run::{Complaint, run_document, runless_document};
 pub(super) use run::{TenantKey, TenantRow};
-pub use run::{refused_document, run_document};
 
 use crate::run::FailureGroup;
 use crate::tenant::TenantId;

@@ -68,9 +68,18 @@ impl<'a> TenantRow<'a> {
     }
 }
 
-/// A command that ended in an error before it could do anything: the keys of a run, and why.
+/// What went wrong where there was no run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Complaint<'a> {
+    /// The message.
+    pub error: &'a str,
+    /// What can be done about it.
+    pub hint: Option<&'a str>,
+}
+
+/// A command that opened no run has the same keys.
 #[derive(Serialize)]
-struct RefusedDocument<'a> {
+struct RunlessDocument<'a> {
     run: Option<&'a str>,
     outcome: RunOutcome,
     exit_code: u8,
@@ -78,26 +87,25 @@ struct RefusedDocument<'a> {
     totals: Totals,
     tenants: [(); 0],
     failures: [(); 0],
-    error: &'a str,
-    hint: Option<&'a str>,
+    #[serde(flatten)]
+    complaint: Option<Complaint<'a>>,
 }
 
-/// An error, for those who read the result of a run.
-pub fn refused_document<'a>(
+/// The end of a command that opened no run: an error, or nothing to resume.
+pub fn runless_document(
+    outcome: RunOutcome,
     exit: ExitCode,
-    error: &'a str,
-    hint: Option<&'a str>,
-) -> impl Serialize + 'a {
-    RefusedDocument {
+    complaint: Option<Complaint<'_>>,
+) -> impl Serialize + '_ {
+    RunlessDocument {
         run: None,
-        outcome: RunOutcome::Refused,
+        outcome,
         exit_code: exit.code(),
         target: None,
         totals: Totals::default(),
         tenants: [],
         failures: [],
-        error,
-        hint,
+        complaint,
     }
 }
 
