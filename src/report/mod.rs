@@ -5,6 +5,7 @@ mod board;
 mod causes;
 mod detail;
 mod document;
+mod echo;
 mod ending;
 mod lines;
 mod ndjson;

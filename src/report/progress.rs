@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::board::Board;
+use super::echo::MutedControlKeys;
 use super::notices::Notices;
 use super::style::Style;
 use super::{Reporter, Verbosity};
@@ -27,13 +28,16 @@ pub(super) struct Progress {
     bar: ProgressBar,
     board: Arc<Mutex<Board>>,
     notices: Notices,
+    muted: Option<MutedControlKeys>,
 }
 
 impl Progress {
     /// On stderr.
     pub(super) fn stderr(style: Style, verbosity: Verbosity) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
-        Self::new(target, stderr_size, style, verbosity)
+        let mut progress = Self::new(target, stderr_size, style, verbosity);
+        progress.muted = MutedControlKeys::begin();
+        progress
     }
 
     /// On any terminal.
@@ -53,6 +57,7 @@ impl Progress {
             bar,
             board,
             notices: Notices::new(style, verbosity),
+            muted: None,
         }
     }
 
@@ -83,6 +88,7 @@ impl Reporter for Progress {
         }
         if matches!(event, RolloutEvent::RunFinished { .. }) {
             self.bar.finish_and_clear();
+            self.muted = None;
         }
     }
 }
