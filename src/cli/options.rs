@@ -32,6 +32,9 @@ pub(super) struct Options {
     pub(super) command: Command,
 }
 
+/// Where the config is looked for.
+pub(super) const DEFAULT_CONFIG: &str = "fleet.yaml";
+
 /// What applies to every command.
 #[derive(Args, Debug, Clone)]
 pub(super) struct Global {
@@ -40,7 +43,7 @@ pub(super) struct Global {
         short,
         long,
         global = true,
-        default_value = "fleet.yaml",
+        default_value = DEFAULT_CONFIG,
         value_name = "FILE"
     )]
     pub(super) config: PathBuf,

@@ -1,13 +1,14 @@
 //! Where results, notices and errors of the commands go.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
 
 use super::error;
-use super::options::{Color, Global, OutputFormat};
-use crate::report::{self, ColorChoice, Format, Screen, Style, Verbosity};
+use super::options::{Color, DEFAULT_CONFIG, Global, OutputFormat};
+use crate::report::{self, ColorChoice, Format, Invocation, Screen, Style, Verbosity};
 
 /// How this process talks.
 pub(super) struct Output {
@@ -38,7 +39,7 @@ impl Output {
                 (false, true) => Verbosity::Verbose,
                 (false, false) => Verbosity::Normal,
             },
-            screen: Screen::detect(color),
+            screen: Screen::detect(color, invocation(global)),
         }
     }
 
@@ -87,6 +88,15 @@ impl Output {
             let _ = report::to_stdout(|out| report::write_document(out, &document));
         }
         ExitCode::from(code.code())
+    }
+}
+
+/// The default config needs no naming.
+fn invocation(global: &Global) -> Invocation {
+    if global.config == Path::new(DEFAULT_CONFIG) {
+        Invocation::NONE
+    } else {
+        Invocation::with_config(&global.config.display().to_string())
     }
 }
 

@@ -36,6 +36,36 @@ pub struct Style {
     pub color: bool,
     /// Columns to wrap lists of names to.
     pub width: u16,
+    /// What the commands that are proposed must repeat.
+    pub invocation: Invocation,
+}
+
+/// How this process was called, as far as another command must repeat it to see the same fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invocation(&'static str);
+
+impl Invocation {
+    /// Nothing needs to be repeated.
+    pub const NONE: Self = Self("");
+
+    /// With a config file that was named; it is remembered for as long as the process lives.
+    pub fn with_config(path: &str) -> Self {
+        let is_plain = |c: char| c.is_alphanumeric() || "-_./@+=".contains(c);
+        let argument = if path.chars().all(is_plain) {
+            format!(" -c {path}")
+        } else {
+            format!(" -c '{}'", path.replace('\'', "'\\''"))
+        };
+        Self(argument.leak())
+    }
+
+    /// A command of ours, `fleet resume …`, as it must be typed.
+    pub(super) fn command(self, command: &str) -> String {
+        match command.strip_prefix("fleet") {
+            Some(rest) => format!("fleet{}{rest}", self.0),
+            None => command.to_owned(),
+        }
+    }
 }
 
 /// The meaning of a colour. Words or signs always say the same, so that nothing is lost without it.
@@ -71,6 +101,7 @@ impl Style {
         Self {
             color: false,
             width: WIDTH_WITHOUT_TERMINAL,
+            invocation: Invocation::NONE,
         }
     }
 
@@ -85,6 +116,7 @@ impl Style {
         Self {
             color: Surroundings::read().show_color(choice, terminal),
             width,
+            invocation: Invocation::NONE,
         }
     }
 
@@ -111,10 +143,14 @@ pub struct Screen {
 
 impl Screen {
     /// Asks both streams and the environment.
-    pub fn detect(choice: ColorChoice) -> Self {
+    pub fn detect(choice: ColorChoice, invocation: Invocation) -> Self {
+        let style = |stream| Style {
+            invocation,
+            ..Style::detect(choice, stream)
+        };
         Self {
-            stdout: Style::detect(choice, Stream::Stdout),
-            stderr: Style::detect(choice, Stream::Stderr),
+            stdout: style(Stream::Stdout),
+            stderr: style(Stream::Stderr),
             live: is_terminal(Stream::Stderr) && !Surroundings::read().dumb,
         }
     }
@@ -203,6 +239,16 @@ mod tests {
         let no_color = surroundings(&[("NO_COLOR", "1")]);
         assert!(no_color.show_color(ColorChoice::Always, false));
         assert!(!surroundings(&[xterm]).show_color(ColorChoice::Never, true));
+    }
+
+    #[test]
+    fn a_proposed_command_names_the_config_as_a_shell_takes_it() {
+        let plain = Invocation::NONE;
+        assert_eq!(plain.command("fleet show"), "fleet show");
+        let named = Invocation::with_config("ops/fleet.yaml");
+        assert_eq!(named.command("fleet show"), "fleet -c ops/fleet.yaml show");
+        let odd = Invocation::with_config("it's.yaml");
+        assert_eq!(odd.command("fleet show"), r"fleet -c 'it'\''s.yaml' show");
     }
 
     #[test]

@@ -191,10 +191,14 @@ fn next_steps(run: &RunSummary) -> Vec<Step> {
 
 /// Writes what to type next.
 pub(super) fn write_next(out: &mut dyn Write, steps: &[Step], style: Style) -> io::Result<()> {
+    let steps: Vec<(String, &String)> = steps
+        .iter()
+        .map(|(command, when)| (style.invocation.command(command), when))
+        .collect();
     let width = steps.iter().map(|(command, _)| command.len()).max();
     if let Some(width) = width {
         writeln!(out, "\nNext:")?;
-        for (command, when) in steps {
+        for (command, when) in &steps {
             let command = style.paint(Tone::Strong, &format!("{command:<width$}"));
             writeln!(out, "  {command}  {when}")?;
         }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::style::Style;
+use super::style::{Invocation, Style};
 use crate::migration::{Migration, MigrationSet, TransactionMode, Version};
 use crate::rollout::RolloutEvent;
 use crate::run::{
@@ -235,6 +235,7 @@ impl Write for Broken {
 const PLAIN: Style = Style {
     color: false,
     width: 80,
+    invocation: Invocation::NONE,
 };
 
 fn versions(numbers: &[Version]) -> Arc<[Version]> {
