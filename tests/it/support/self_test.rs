@@ -85,7 +85,7 @@ fn the_sampler_sees_fleets_backends_and_no_others() {
     }
     assert_eq!(db.fleet_backends(), 2);
     let peak = sampler.stop();
-    assert_eq!(peak.backends, 2);
+    assert_eq!((peak.backends, peak.sessions), (2, 2));
     assert!(peak.samples > 0);
     drop(sessions);
     assert_nothing_left(&db);

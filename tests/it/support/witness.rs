@@ -1,5 +1,6 @@
 //! Sessions beside the one under test: one stands in the way, one counts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -30,10 +31,11 @@ impl LockGuard {
         self.pid
     }
 
-    /// How many sessions wait for it.
+    /// How many sessions wait for it. Asks `pg_locks`, because a transaction sees `pg_stat_activity`
+    /// as it was when it first looked.
     pub(crate) fn waiters(&self) -> i64 {
         self.session.query_one(&format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE {} = ANY (pg_blocking_pids(pid))",
+            "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND {} = ANY (pg_blocking_pids(pid))",
             self.pid
         ))
     }
@@ -49,6 +51,8 @@ impl LockGuard {
 pub(crate) struct Peak {
     /// The most backends at a time.
     pub(crate) backends: i64,
+    /// How many different backends there were in all.
+    pub(crate) sessions: usize,
     /// How often it looked.
     pub(crate) samples: u64,
 }
@@ -64,10 +68,14 @@ impl BackendSampler {
         let enough = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&enough);
         let thread = std::thread::spawn(move || {
-            let count = format!("SELECT count(*) FROM pg_stat_activity WHERE {IS_FLEET_HERE}");
+            let backends = format!("SELECT pid FROM pg_stat_activity WHERE {IS_FLEET_HERE}");
             let mut peak = Peak::default();
+            let mut seen = BTreeSet::new();
             loop {
-                peak.backends = peak.backends.max(session.query_one(&count));
+                let now: Vec<i32> = session.column(&backends);
+                peak.backends = peak.backends.max(i64::try_from(now.len()).expect("a few"));
+                seen.extend(now);
+                peak.sessions = seen.len();
                 peak.samples += 1;
                 if told.load(Ordering::Relaxed) {
                     return peak;
