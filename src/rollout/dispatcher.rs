@@ -234,8 +234,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     fn write_if_due(&mut self) -> Option<Writing<L>> {
         self.ledger.as_ref()?;
         let slots = self.policy.concurrency.fleet.get();
-        let low = self.queue.claimed() < slots;
-        let claims = if self.stopped.is_none() && low {
+        let claims = if self.stopped.is_none() && self.queue.runs_low() {
             self.queue.take_pending(CLAIM_BATCH.max(slots * 2))
         } else {
             Vec::new()

@@ -15,6 +15,13 @@ pub struct Concurrency {
     pub databases: HashMap<DatabaseName, NonZeroUsize>,
 }
 
+impl Concurrency {
+    /// How many tenants of a database.
+    pub(super) fn limit(&self, database: &DatabaseName) -> usize {
+        self.databases.get(database).map_or(1, |limit| limit.get())
+    }
+}
+
 /// All that bounds a run.
 #[derive(Clone, Debug)]
 pub struct RolloutPolicy {

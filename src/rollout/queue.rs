@@ -89,17 +89,33 @@ impl Queue {
         }
     }
 
-    /// How many tenants are claimed and not yet started.
-    pub(super) fn claimed(&self) -> usize {
-        self.claimed.values().map(VecDeque::len).sum()
+    /// Whether more should be claimed, so that no free worker waits for a claim. Claimed tenants count
+    /// only as far as their database has slots: those of a slow one are no work for anybody else.
+    pub(super) fn runs_low(&self) -> bool {
+        let ready: usize = self
+            .claimed
+            .iter()
+            .map(|(database, jobs)| jobs.len().min(self.concurrency.limit(database)))
+            .sum();
+        ready < self.concurrency.fleet.get()
     }
 
     /// Takes up to `count` tenants to be claimed, one database after the other, so that none starves.
+    /// A database with a claimed tenant for each of its slots needs no more.
     pub(super) fn take_pending(&mut self, count: usize) -> Vec<Job> {
+        let (claimed, concurrency) = (&self.claimed, &self.concurrency);
+        let mut hungry: Vec<&mut VecDeque<Job>> = self
+            .pending
+            .iter_mut()
+            .filter(|(database, _)| {
+                claimed.get(*database).map_or(0, VecDeque::len) < concurrency.limit(database)
+            })
+            .map(|(_, jobs)| jobs)
+            .collect();
         let mut taken = Vec::new();
         while taken.len() < count {
             let before = taken.len();
-            for jobs in self.pending.values_mut() {
+            for jobs in &mut hungry {
                 if taken.len() < count {
                     taken.extend(jobs.pop_front());
                 }
@@ -173,11 +189,7 @@ impl Queue {
     }
 
     fn free_slots(&self, database: &DatabaseName) -> usize {
-        let limit = self
-            .concurrency
-            .databases
-            .get(database)
-            .map_or(1, |limit| limit.get());
+        let limit = self.concurrency.limit(database);
         limit.saturating_sub(self.in_flight.get(database).copied().unwrap_or(0))
     }
 }
@@ -250,6 +262,16 @@ mod tests {
         assert_eq!(started.len(), 2, "one a database: {:?}", names(&started));
         queue.finished(&DatabaseName::new("a"));
         assert_eq!(names(&[queue.start_next().unwrap()]), ["a/2"]);
+    }
+
+    #[test]
+    fn claimed_tenants_of_a_busy_database_do_not_stand_in_for_those_of_another() {
+        let jobs = vec![job("a", "1"), job("b", "2"), job("b", "3")];
+        let mut queue = queue(3, 1, jobs);
+        queue.add_claimed(vec![job("a", "4"), job("a", "5"), job("a", "6")]);
+        assert!(queue.runs_low());
+        let taken = queue.take_pending(9);
+        assert_eq!(names(&taken), ["b/2", "b/3"]);
     }
 
     #[test]
