@@ -3,12 +3,19 @@
 //! only says who holds it.
 
 use std::hash::Hasher;
+use std::time::Duration;
 
 use siphasher::sip::SipHasher13;
+use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::LedgerError;
 use super::control::Control;
+
+/// How long to ask again before somebody else's lease is taken for a living run's: the session of a
+/// killed process ends when its server notices, which takes a second where a statement runs.
+const LEASE_PATIENCE: Duration = Duration::from_secs(3);
+const LEASE_POLL: Duration = Duration::from_millis(50);
 
 /// The right to open a run, for as long as the connection lives.
 pub struct Lease {
@@ -36,7 +43,17 @@ impl Control {
     /// # Errors
     /// [`LedgerError::LeaseHeld`] with who holds it.
     pub async fn acquire(self) -> Result<Lease, LedgerError> {
-        let action = "take the lease";
+        let patience_ends = Instant::now() + LEASE_PATIENCE;
+        while !self.try_acquire().await? {
+            if Instant::now() >= patience_ends {
+                return Err(LedgerError::LeaseHeld(self.lease_holder().await?));
+            }
+            tokio::time::sleep(LEASE_POLL).await;
+        }
+        Ok(Lease { control: self })
+    }
+
+    async fn try_acquire(&self) -> Result<bool, LedgerError> {
         let taken = self
             .client()
             .query_one(
@@ -44,11 +61,8 @@ impl Control {
                 &[&self.lease_key()],
             )
             .await
-            .map_err(LedgerError::query(action))?;
-        if taken.get(0) {
-            return Ok(Lease { control: self });
-        }
-        Err(LedgerError::LeaseHeld(self.lease_holder().await?))
+            .map_err(LedgerError::query("take the lease"))?;
+        Ok(taken.get(0))
     }
 
     /// Who holds the lease, in words.
