@@ -22,6 +22,8 @@ use crate::run::{Failure, FailureClass};
 
 /// How long a cancelled statement may take to end before its connection is given up.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
+/// How soon a cancel request is sent again.
+const CANCEL_AGAIN: Duration = Duration::from_millis(250);
 
 /// A connection, lent to one tenant for one attempt.
 pub(super) struct TenantConnection<'a, B> {
@@ -91,6 +93,10 @@ impl<B: Fn(&str) + Send + Sync> AsyncTransaction for TenantConnection<'_, B> {
         if files == 0 {
             return Ok(0);
         }
+        if self.abort.is_cancelled() {
+            self.ended = Some(End::Cancelled);
+            return Err(NotCommitted);
+        }
         let migrations: Vec<&Migration> = self.pending.drain(..files).collect();
         for migration in &migrations {
             (self.begin)(&migration.to_string());
@@ -135,20 +141,13 @@ impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
     /// Sends one transaction and follows it to its end, through an abort if one is asked for.
     async fn send(&mut self, message: &Message, migrations: &[&Migration]) -> Result<(), End> {
         let completed = AtomicUsize::new(0);
-        let mut cancelled = false;
         let result = {
             let work = self.converse(&message.text, &completed);
             pin_mut!(work);
-            loop {
-                tokio::select! {
-                    result = &mut work => break Some(result),
-                    () = self.abort.cancelled(), if !cancelled => {
-                        cancelled = true;
-                        // a request that gets lost shows in the patience running out
-                        let _ = self.cancel.cancel().await;
-                    }
-                    () = tokio::time::sleep(CANCEL_PATIENCE), if cancelled => break None,
-                }
+            tokio::select! {
+                biased;
+                result = work => Some(result),
+                () = self.cancel_once_aborted() => None,
             }
         };
         self.dirty = true;
@@ -170,11 +169,24 @@ impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
             // a failed statement leaves its transaction open
             let _ = self.client.batch_execute("ROLLBACK").await;
         }
-        if cancelled && error.code() == Some(&SqlState::QUERY_CANCELED) {
+        if self.abort.is_cancelled() && error.code() == Some(&SqlState::QUERY_CANCELED) {
             return Err(End::Cancelled);
         }
         let failure = failure::explain(message, migrations, completed.into_inner(), &error);
         Err(End::Failed { failure, lost })
+    }
+
+    /// Waits for an abort, then asks the server to cancel until the patience is at its end: a request
+    /// that overtakes its statement, or is lost, cancels nothing.
+    async fn cancel_once_aborted(&self) {
+        self.abort.cancelled().await;
+        let insist = async {
+            loop {
+                let _ = self.cancel.cancel().await;
+                tokio::time::sleep(CANCEL_AGAIN).await;
+            }
+        };
+        let _: Result<(), _> = tokio::time::timeout(CANCEL_PATIENCE, insist).await;
     }
 
     /// One exchange with the server. What an earlier user has left on the session is taken back by
