@@ -1,3 +1,5 @@
 //! The integration tests: one binary, real PostgreSQL, the real `fleet`. `tests/README.md` says how to run them.
 
 mod support;
+
+mod concurrency;
