@@ -3,3 +3,4 @@
 mod support;
 
 mod concurrency;
+mod kill;
