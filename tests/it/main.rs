@@ -4,3 +4,4 @@ mod support;
 
 mod concurrency;
 mod kill;
+mod stopping;
