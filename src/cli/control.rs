@@ -147,7 +147,7 @@ impl Outcome {
                 )?,
                 None => writeln!(
                     out,
-                    "  {}: the ledger said {ledger}, the tenant is gone",
+                    "  {}: the ledger said {ledger}, the config finds no such tenant any more",
                     found.tenant
                 )?,
             }

@@ -78,8 +78,10 @@ impl Refusal {
         match self {
             Self::EmptySelection { .. } => Some("fleet tenants lists what the config finds"),
             Self::NotRunning => Some("fleet embedded start starts it and keeps it running"),
+            Self::NoTenants(_) => Some(
+                "if that is right, as before the first customer, say tenants.allow_empty: true",
+            ),
             Self::UnknownDatabase { .. }
-            | Self::NoTenants(_)
             | Self::Server { .. }
             | Self::Overlap(_)
             | Self::Unsupported(_)

@@ -114,10 +114,8 @@ impl Fleet {
         if found.len() > 1 {
             self.check_overlaps(&found).await?;
         }
+        self.check_found(&found)?;
         let all: Vec<Tenant> = found.into_iter().flatten().collect();
-        if all.is_empty() {
-            self.explain_empty()?;
-        }
         let count = all.len();
         let selected: Vec<Tenant> = all.into_iter().filter(|t| filter.matches(t)).collect();
         match selection.typed() {
@@ -177,28 +175,30 @@ impl Fleet {
         Err(Refusal::Overlap(texts.join("\n")).into())
     }
 
-    /// A pattern that matches nothing is a typo; a registry or list may be empty before the first customer.
-    fn explain_empty(&self) -> Result<(), Refusal> {
-        let patterns: Vec<String> = self
+    /// A typo in a pattern or a registry query must not look like success.
+    fn check_found(&self, found: &[Vec<Tenant>]) -> Result<(), Refusal> {
+        let empty: Vec<String> = self
             .config
             .databases
             .iter()
-            .filter_map(|database| match &database.source.finder {
+            .zip(found)
+            .filter(|(database, tenants)| tenants.is_empty() && !database.source.allow_empty)
+            .map(|(database, _)| match &database.source.finder {
                 Finder::Schemas(patterns) => {
                     let patterns: Vec<&str> = patterns.iter().map(TenantPattern::as_str).collect();
-                    Some(format!(
-                        "in database {} no schema matches {}",
-                        database.name,
-                        patterns.join(", ")
-                    ))
+                    let patterns = patterns.join(", ");
+                    format!("in database {} no schema matches {patterns}", database.name)
                 }
-                Finder::Query(_) | Finder::List(_) => None,
+                Finder::Query(_) => {
+                    format!("database {}: the registry query gave none", database.name)
+                }
+                Finder::List(_) => format!("database {}: the list names none", database.name),
             })
             .collect();
-        if patterns.is_empty() {
+        if empty.is_empty() {
             Ok(())
         } else {
-            Err(Refusal::NoTenants(patterns.join("; ")))
+            Err(Refusal::NoTenants(empty.join("; ")))
         }
     }
 

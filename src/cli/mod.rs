@@ -49,11 +49,13 @@ pub fn run() -> ExitCode {
 fn usage(error: &clap::Error) -> ExitCode {
     // a closed stream is nobody's problem here
     let _ = error.print();
-    if error.use_stderr() {
-        ExitCode::from(run::ExitCode::Usage.code())
-    } else {
-        ExitCode::SUCCESS
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
     }
+    if options::asks_for_a_document(std::env::args()) {
+        output::write_usage_document(&error.to_string());
+    }
+    ExitCode::from(run::ExitCode::Usage.code())
 }
 
 async fn dispatch(options: Options, output: &Output) -> anyhow::Result<run::ExitCode> {

@@ -35,6 +35,9 @@ pub(super) struct Options {
 /// Where the config is looked for.
 pub(super) const DEFAULT_CONFIG: &str = "fleet.yaml";
 
+/// More tenants at a time than any server takes.
+const MAX_CONCURRENCY: usize = 1000;
+
 /// What applies to every command.
 #[derive(Args, Debug, Clone)]
 pub(super) struct Global {
@@ -85,6 +88,26 @@ pub(super) enum Color {
     Always,
     /// Nowhere
     Never,
+}
+
+/// Whether a command line that does not parse asks for one of the machine formats all the same.
+pub(super) fn asks_for_a_document(arguments: impl Iterator<Item = String>) -> bool {
+    let mut value_follows = false;
+    for argument in arguments {
+        let value = if value_follows {
+            argument.as_str()
+        } else {
+            argument
+                .strip_prefix("--output=")
+                .or_else(|| argument.strip_prefix("-o"))
+                .unwrap_or_default()
+        };
+        if matches!(value.trim_start_matches('='), "json" | "ndjson") {
+            return true;
+        }
+        value_follows = matches!(argument.as_str(), "-o" | "--output");
+    }
+    false
 }
 
 /// The commands.
@@ -165,6 +188,14 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| "write it as KEY=VALUE".to_owned())
 }
 
+/// The same bounds as in the config.
+fn parse_concurrency(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .ok()
+        .filter(|number: &NonZeroUsize| number.get() <= MAX_CONCURRENCY)
+        .ok_or_else(|| format!("a number from 1 to {MAX_CONCURRENCY}"))
+}
+
 /// `fleet migrate`.
 #[derive(Args, Debug)]
 pub(super) struct MigrateArguments {
@@ -181,7 +212,7 @@ pub(super) struct MigrateArguments {
     pub(super) dry_run: bool,
 
     /// Tenants at a time, instead of execution.concurrency
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_concurrency)]
     pub(super) concurrency: Option<NonZeroUsize>,
 }
 
@@ -197,7 +228,7 @@ pub(super) struct ResumeArguments {
     pub(super) selection: Selection,
 
     /// Tenants at a time, instead of execution.concurrency
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_concurrency)]
     pub(super) concurrency: Option<NonZeroUsize>,
 }
 
@@ -270,4 +301,25 @@ pub(super) enum EmbeddedAction {
     Stop,
     /// Print its URL; it must be running
     Url,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_command_line_still_tells_its_format() {
+        let asks = |line: &str| asks_for_a_document(line.split(' ').map(str::to_owned));
+        assert!(asks("fleet migrate -o json --tennant x"));
+        assert!(asks("fleet --output=ndjson migrat"));
+        assert!(asks("fleet -ojson migrat"));
+        assert!(!asks("fleet migrate --tennant json"));
+        assert!(!asks("fleet -o human migrat"));
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Options::command().debug_assert();
+    }
 }

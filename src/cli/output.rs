@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::error;
 use super::options::{Color, DEFAULT_CONFIG, Global, OutputFormat};
 use crate::report::{self, ColorChoice, Format, Invocation, Screen, Style, Verbosity};
+use crate::run;
 
 /// How this process talks.
 pub(super) struct Output {
@@ -89,6 +90,18 @@ impl Output {
         }
         ExitCode::from(code.code())
     }
+}
+
+/// The document of a command line that does not parse.
+pub(super) fn write_usage_document(message: &str) {
+    let complaint = report::Complaint {
+        error: message.trim(),
+        hint: None,
+    };
+    let exit = run::ExitCode::Usage;
+    let document = report::runless_document(error::outcome(exit), exit, Some(complaint));
+    // the error is on stderr already
+    let _ = report::to_stdout(|out| report::write_document(out, &document));
 }
 
 /// The default config needs no naming.

@@ -4,7 +4,7 @@ use super::fleet::Fleet;
 use super::options::{Global, PlanArguments, Selection};
 use super::output::Output;
 use crate::migration::{MigrationSet, Version};
-use crate::plan::{self, Action, Plan};
+use crate::plan::{self, Action, Plan, TenantPlan};
 use crate::report;
 use crate::run::ExitCode;
 
@@ -44,18 +44,10 @@ fn print(plan: &Plan, set: &MigrationSet, output: &Output) -> anyhow::Result<()>
 
 /// Pending migrations are no fault, tenants that cannot be migrated are.
 pub(super) fn verdict(plan: &Plan) -> ExitCode {
-    let mut refusals = plan
-        .tenants
-        .iter()
-        .filter_map(|tenant| match &tenant.action {
-            Action::Refuse(refusal) => Some(refusal),
-            Action::UpToDate | Action::Migrate(_) => None,
-        });
-    match refusals.next() {
-        None => ExitCode::Done,
-        Some(first) if first.is_failure() && refusals.all(plan::Refusal::is_failure) => {
-            ExitCode::TenantsFailed
-        }
-        Some(_) => ExitCode::Divergent,
+    let is_refused = |tenant: &TenantPlan| matches!(tenant.action, Action::Refuse(_));
+    if plan.tenants.iter().any(is_refused) {
+        ExitCode::Divergent
+    } else {
+        ExitCode::Done
     }
 }

@@ -88,6 +88,12 @@ fn source(
         "false",
         values::flag,
     );
+    let allow_empty = checker.value(
+        &format!("{key}.allow_empty"),
+        file.allow_empty,
+        "false",
+        values::flag,
+    );
     let exclude = checker.items(
         &format!("{key}.exclude"),
         file.exclude.unwrap_or_default(),
@@ -119,6 +125,7 @@ fn source(
         finder: finder?,
         exclude: exclude?,
         create_missing: create_missing?,
+        allow_empty: allow_empty?,
     })
 }
 

@@ -92,11 +92,22 @@ fn suggest(key: &str, known: &[String]) -> String {
     let last = key.rsplit('.').next().unwrap_or(key);
     let nearest = known
         .iter()
-        .map(|candidate| (strsim::jaro_winkler(last, candidate), candidate))
+        .map(|candidate| (likeness(last, candidate), candidate))
         .max_by(|a, b| a.0.total_cmp(&b.0));
     match nearest {
         Some((likeness, candidate)) if likeness >= ALIKE => format!("did you mean `{candidate}`?"),
         _ => format!("known here: {}", known.join(", ")),
+    }
+}
+
+/// From 0 to 1. Short keys with two letters swapped look unlike by one measure and alike by the other.
+fn likeness(key: &str, candidate: &str) -> f64 {
+    let by_letters = strsim::jaro_winkler(key, candidate);
+    let is_one_slip = strsim::damerau_levenshtein(key, candidate) <= 1;
+    if is_one_slip {
+        by_letters.max(ALIKE)
+    } else {
+        by_letters
     }
 }
 

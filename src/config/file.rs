@@ -59,6 +59,7 @@ pub(super) struct Tenants {
     pub(super) list: Option<Vec<Text>>,
     pub(super) exclude: Option<Vec<Text>>,
     pub(super) create_missing: Text,
+    pub(super) allow_empty: Text,
 }
 
 #[derive(Default, Deserialize)]

@@ -164,7 +164,9 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
             cause,
         },
     })?;
-    from_text(path, &text, &|name| env::var(name))
+    // some editors put a byte order mark in front, which YAML's parser takes for a document
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    from_text(path, text, &|name| env::var(name))
 }
 
 /// Where `${…}` gets its values.

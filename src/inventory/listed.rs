@@ -145,6 +145,7 @@ mod tests {
                 .map(|text| TenantPattern::parse(text).unwrap())
                 .collect(),
             create_missing,
+            allow_empty: false,
         }
     }
 

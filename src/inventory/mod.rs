@@ -29,6 +29,8 @@ pub struct TenantSource {
     pub exclude: Vec<TenantPattern>,
     /// Whether a tenant without a schema gets one. For queries and lists.
     pub create_missing: bool,
+    /// Whether it is no fault to find none: before the first customer, not after a typo.
+    pub allow_empty: bool,
 }
 
 /// The three ways to find tenants.
@@ -246,6 +248,7 @@ mod tests {
             finder: Finder::Schemas(patterns.clone()),
             exclude: parse(exclude),
             create_missing: false,
+            allow_empty: false,
         };
         let tenants = matching(
             present.into_iter().collect(),

@@ -11,8 +11,9 @@ use crate::tenant::{SchemaName, quote_identifier};
 
 refinery::embed_migrations!("migrations/control");
 
-/// Upgrades of the control schema are recorded where refinery records everything.
-const HISTORY_TABLE: &str = "refinery_schema_history";
+/// Upgrades of the control schema are recorded under a name of their own: the schema may be one in
+/// which an application keeps refinery's usual table.
+const HISTORY_TABLE: &str = "fleet_schema_history";
 
 /// Serialises creation and upgrades, whatever the schema is called. PostgreSQL keeps advisory locks
 /// by database.
@@ -94,7 +95,7 @@ impl Control {
         }
         let found: Option<Version> = self
             .client()
-            .query_one(&format!("SELECT max(version) FROM {table}"), &[])
+            .query_one(&format!("SELECT max(version)::int8 FROM {table}"), &[])
             .await
             .map_err(LedgerError::query(action))?
             .get(0);
@@ -160,6 +161,7 @@ impl Control {
             .map_err(LedgerError::query("create the control schema"))?;
         let schema = self.schema.to_string();
         migrations::runner()
+            .set_migration_table_name(HISTORY_TABLE)
             .run_async(self.client_mut())
             .await
             .map_err(|source| LedgerError::Upgrade {

@@ -61,7 +61,7 @@ async fn settings_hold_against_those_of_the_role(port: u16) {
         ("client_min_messages", "warning"),
         ("default_transaction_isolation", "read committed"),
         ("application_name", "fleet test"),
-        ("client_connection_check_interval", "5s"),
+        ("client_connection_check_interval", "1s"),
         ("work_mem", "1MB"),
     ] {
         let found = value(&session, &format!("SHOW {setting}")).await;

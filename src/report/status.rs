@@ -227,7 +227,10 @@ fn next_steps(status: &FleetStatus) -> Vec<Step> {
             .max()
             .map_or_else(String::new, |run: &RunId| format!(" {run}"));
         return vec![
-            (format!("fleet show{last_run}"), "every attempt".to_owned()),
+            (
+                format!("fleet show -v{last_run}"),
+                "every attempt".to_owned(),
+            ),
             (
                 format!("fleet resume{last_run}"),
                 "when the cause is mended".to_owned(),

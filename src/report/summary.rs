@@ -141,7 +141,7 @@ fn note(run: &RunSummary, group: &FailureGroup) -> Option<String> {
     let passed = run.tenants.iter().filter(|t| has_applied(t, stem)).count();
     let stem = clean(stem);
     Some(if passed == 0 {
-        format!("no tenant of this run has {stem} applied")
+        format!("no tenant of this run has {stem} applied; tenants outside of it may")
     } else {
         format!(
             "{} {stem} applied: look at the data of {}; an edit of the file would make the others divergent",
@@ -171,7 +171,7 @@ fn next_steps(run: &RunSummary) -> Vec<Step> {
     let id = &run.run;
     let mut steps = Vec::new();
     if totals.failed > 0 {
-        steps.push((format!("fleet show {id}"), "every attempt".to_owned()));
+        steps.push((format!("fleet show -v {id}"), "every attempt".to_owned()));
         let transient = |group: &FailureGroup| group.example.class == FailureClass::Transient;
         let when = if run.failures.iter().all(transient) {
             "may succeed as it is: locks, connections and the like were the cause"

@@ -80,8 +80,8 @@ Head V12, 199 tenants
   tenants    main/d
 
 Next:
-  fleet show 20261123-161004-7f3a    every attempt
-  fleet resume 20261123-161004-7f3a  when the cause is mended
+  fleet show -v 20261123-161004-7f3a  every attempt
+  fleet resume 20261123-161004-7f3a   when the cause is mended
 "
     );
 }

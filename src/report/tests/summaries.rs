@@ -54,8 +54,8 @@ fn three_failures_with_one_cause() {
 Nothing is half applied: each failed migration was rolled back.
 
 Next:
-  fleet show 20261123-161004-7f3a    every attempt
-  fleet resume 20261123-161004-7f3a  when the cause is mended; tenants that are done are not touched again
+  fleet show -v 20261123-161004-7f3a  every attempt
+  fleet resume 20261123-161004-7f3a   when the cause is mended; tenants that are done are not touched again
 "
     );
 }
@@ -83,7 +83,7 @@ fn two_causes_and_refused_tenants() {
 
 ✗ 2 tenants at V12__unique_email.sql:4: 23505 could not create unique index \"users_email_key\"
   detail     Key (email)=(ann@example.com) is duplicated. (main/bolt)
-  note       no tenant of this run has V12__unique_email applied
+  note       no tenant of this run has V12__unique_email applied; tenants outside of it may
   tenants    main/bolt, main/cyan
 ✗ 1 tenant at V11__orders.sql:2: 55P03 canceling statement due to lock timeout
   blocked by pid 4711, psql, idle in transaction for 2 h
@@ -95,8 +95,8 @@ fn two_causes_and_refused_tenants() {
 Nothing is half applied: each failed migration was rolled back.
 
 Next:
-  fleet show 20261123-161004-7f3a    every attempt
-  fleet resume 20261123-161004-7f3a  when the cause is mended; tenants that are done are not touched again
+  fleet show -v 20261123-161004-7f3a  every attempt
+  fleet resume 20261123-161004-7f3a   when the cause is mended; tenants that are done are not touched again
 "
     );
 }
