@@ -202,6 +202,8 @@ pub struct Failure {
     pub detail: Option<String>,
     /// PostgreSQL's hint, or fleet's.
     pub hint: Option<String>,
+    /// PostgreSQL's context: the functions and triggers in which it happened, innermost first.
+    pub context: Option<String>,
     /// Who held the lock that was waited for.
     pub blocked_by: Option<String>,
 }
@@ -218,6 +220,7 @@ impl Failure {
             message: message.into(),
             detail: None,
             hint: None,
+            context: None,
             blocked_by: None,
         }
     }

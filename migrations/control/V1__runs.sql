@@ -59,6 +59,7 @@ CREATE TABLE attempts (
     message     text,
     detail      text,
     hint        text,
+    context     text,
     blocked_by  text,
     PRIMARY KEY (run_id, database, schema, attempt),
     FOREIGN KEY (run_id, database, schema) REFERENCES run_tenants ON DELETE CASCADE

@@ -29,7 +29,7 @@ const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r
 
 const ATTEMPTS: &str = "a.run_id, a.database, a.schema, a.attempt, \
     to_char(a.ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), a.duration_ms, a.outcome, a.applied, \
-    a.migration, a.statement, a.line, a.sqlstate, a.class, a.message, a.detail, a.hint, a.blocked_by";
+    a.migration, a.statement, a.line, a.sqlstate, a.class, a.message, a.detail, a.hint, a.context, a.blocked_by";
 
 impl Control {
     /// The newest runs, newest first.
@@ -323,7 +323,8 @@ fn attempt(row: &Row) -> Option<AttemptRecord> {
         message,
         detail: row.get(14),
         hint: row.get(15),
-        blocked_by: row.get(16),
+        context: row.get(16),
+        blocked_by: row.get(17),
     });
     Some(AttemptRecord {
         tenant: tenant_id(row, 1)?,

@@ -86,12 +86,13 @@ struct EndRow<'a> {
     message: Option<&'a str>,
     detail: Option<&'a str>,
     hint: Option<&'a str>,
+    context: Option<&'a str>,
     blocked_by: Option<&'a str>,
 }
 
 const END_COLUMNS: &str = "database text, schema text, attempt int, state text, outcome text, \
     run_outcome text, version bigint, duration_ms bigint, reason text, applied text[], migration text, \
-    statement int, line int, sqlstate text, class text, message text, detail text, hint text, blocked_by text";
+    statement int, line int, sqlstate text, class text, message text, detail text, hint text, context text, blocked_by text";
 
 impl Lease {
     /// Opens a run. Runs that died open are closed as interrupted; where the new run covers the
@@ -279,9 +280,9 @@ async fn record_ended(
     tx.execute(
         &format!(
             "INSERT INTO attempts (run_id, database, schema, attempt, duration_ms, outcome, applied, migration, \
-               statement, line, sqlstate, class, message, detail, hint, blocked_by) \
+               statement, line, sqlstate, class, message, detail, hint, context, blocked_by) \
              SELECT $1, database, schema, attempt, duration_ms, outcome, applied, migration, \
-               statement, line, sqlstate, class, message, detail, hint, blocked_by \
+               statement, line, sqlstate, class, message, detail, hint, context, blocked_by \
              FROM jsonb_to_recordset($2::text::jsonb) AS r({END_COLUMNS})"
         ),
         &[&run.as_str(), &rows],
@@ -387,6 +388,7 @@ fn end_row(end: &AttemptEnd) -> EndRow<'_> {
         message: failure.map(|f| f.message.as_str()),
         detail: failure.and_then(|f| f.detail.as_deref()),
         hint: failure.and_then(|f| f.hint.as_deref()),
+        context: failure.and_then(|f| f.context.as_deref()),
         blocked_by: failure.and_then(|f| f.blocked_by.as_deref()),
     }
 }

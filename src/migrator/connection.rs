@@ -14,6 +14,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
 
+use super::failure::Guard;
 use super::message::{Envelope, ExpectedHistory, Message, Setup};
 use super::{Applied, failure};
 use crate::migration::Migration;
@@ -60,6 +61,8 @@ pub(super) enum End {
     Failed {
         /// What to tell.
         failure: Failure,
+        /// The guard that refused, where one did.
+        guard: Option<Guard>,
         /// Whether the connection is of no more use.
         lost: bool,
     },
@@ -160,6 +163,7 @@ impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
                         FailureClass::Transient,
                         "the server did not answer to the cancel request",
                     ),
+                    guard: None,
                     lost: true,
                 });
             }
@@ -172,8 +176,13 @@ impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
         if self.abort.is_cancelled() && error.code() == Some(&SqlState::QUERY_CANCELED) {
             return Err(End::Cancelled);
         }
-        let failure = failure::explain(message, migrations, completed.into_inner(), &error);
-        Err(End::Failed { failure, lost })
+        let (failure, guard) =
+            failure::explain(message, migrations, completed.into_inner(), &error);
+        Err(End::Failed {
+            failure,
+            guard,
+            lost,
+        })
     }
 
     /// Waits for an abort, then asks the server to cancel until the patience is at its end: a request

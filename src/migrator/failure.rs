@@ -73,25 +73,49 @@ impl Guard {
     }
 }
 
+/// The failure of a file whose transaction found another history than the one that is there again
+/// now that it is rolled back: nobody else has written to it.
+pub(super) fn file_wrote_history(migration: Option<String>) -> Failure {
+    Failure {
+        migration,
+        ..Failure::new(
+            FailureClass::Permanent,
+            "the file writes to the history table itself; it was rolled back",
+        )
+    }
+    .with_hint("take what touches the history table out of the file: the row is fleet's to write")
+}
+
 /// Explains the error that ended a message after `completed` of its statements.
 pub(super) fn explain(
     message: &Message,
     migrations: &[&Migration],
     completed: usize,
     error: &tokio_postgres::Error,
-) -> Failure {
-    let mut failure = pg::failure_of(error);
+) -> (Failure, Option<Guard>) {
+    let failure = pg::failure_of(error);
     let Some(db_error) = error.as_db_error() else {
-        return failure;
+        return (failure, None);
     };
     let part = message.part(completed);
     if let Some(guard) = Guard::of(db_error) {
-        failure = guard.failure();
+        let mut failure = guard.failure();
         if let Part::HistoryRow(file) = part {
             failure.migration = Some(migrations[file].to_string());
         }
-        return failure;
+        return (failure, Some(guard));
     }
+    (locate(failure, message, migrations, part, db_error), None)
+}
+
+/// Adds migration, statement and line.
+fn locate(
+    mut failure: Failure,
+    message: &Message,
+    migrations: &[&Migration],
+    part: Part,
+    db_error: &DbError,
+) -> Failure {
     let place = position(message, migrations, db_error);
     match (place, part) {
         // a syntax error stops the whole message before its first statement: only the position tells

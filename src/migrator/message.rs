@@ -6,7 +6,7 @@
 //! PostgreSQL gives no position.
 
 use crate::migration::{Migration, Version};
-use crate::plan::VersionColumn;
+use crate::plan::{self, HistorySnapshot, VersionColumn};
 use crate::tenant::{SchemaName, quote_identifier, quote_literal};
 
 /// What a guard says when it refuses. The server echoes the text inside its own, localised message.
@@ -54,6 +54,18 @@ pub(super) struct ExpectedHistory {
 }
 
 impl ExpectedHistory {
+    /// The history as it was read.
+    pub(super) fn of(history: &HistorySnapshot) -> Self {
+        let rows = match history {
+            HistorySnapshot::Rows { rows, .. } => rows.len(),
+            _ => 0,
+        };
+        Self {
+            rows,
+            head: plan::version_of(history),
+        }
+    }
+
     /// The history after one more migration.
     pub(super) fn with(self, version: Version) -> Self {
         Self {

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{End, TenantConnection};
+use super::failure::{self, Guard};
 use super::message::{Envelope, ExpectedHistory, Setup};
 use super::{
     Applied, Assignment, MigrateError, MigrateErrorCause, TenantMigrator, TransactionScope,
@@ -152,10 +153,7 @@ impl RefineryMigrator {
             cancel: CancelHandle::of(&connection, database.pool.url()),
             abort,
             envelope: self.envelope(database, &id.schema, &work),
-            expected: ExpectedHistory {
-                rows: work.applied.len(),
-                head: work.applied.last().map(|migration| migration.version()),
-            },
+            expected: ExpectedHistory::of(&history),
             history: applied_rows(&work.applied),
             pending: work.pending,
             begin,
@@ -170,12 +168,56 @@ impl RefineryMigrator {
         let outcome = tenant
             .migrate(&files, true, true, grouped, Target::Latest, table)
             .await;
-        let (applied, ended) = (tenant.applied, tenant.ended);
+        let (applied, ended, expected) = (tenant.applied, tenant.ended, tenant.expected);
         let Err(refused) = outcome else {
             return Ok(applied);
         };
-        let cause = explain_end(ended, refused, connection, &id.schema).await;
-        Err(MigrateError { applied, cause })
+        let ended = ended.ok_or(refused);
+        let cause = self.explain_end(ended, expected, connection, &id.schema);
+        Err(MigrateError {
+            applied,
+            cause: cause.await,
+        })
+    }
+
+    /// Why a migration did not commit. A connection of unknown state goes back to nobody.
+    async fn explain_end(
+        &self,
+        ended: Result<End, refinery_core::Error>,
+        expected: ExpectedHistory,
+        connection: Object,
+        schema: &SchemaName,
+    ) -> MigrateErrorCause {
+        let failure = match ended {
+            Ok(End::Cancelled) => return MigrateErrorCause::Cancelled,
+            Ok(End::Failed {
+                failure,
+                lost: true,
+                ..
+            }) => {
+                pg::discard(connection);
+                failure
+            }
+            Ok(End::Failed {
+                failure,
+                guard: Some(Guard::History),
+                ..
+            }) => {
+                let table = &self.settings.history_table;
+                match history::read_one(&connection, schema, table).await {
+                    Ok(now) if ExpectedHistory::of(&now) == expected => {
+                        failure::file_wrote_history(failure.migration)
+                    }
+                    _ => failure,
+                }
+            }
+            Ok(End::Failed { failure, .. }) => name_blocker(&connection, schema, failure).await,
+            Err(refused) => Failure::new(
+                FailureClass::Permanent,
+                format!("refinery refused: {refused}"),
+            ),
+        };
+        MigrateErrorCause::Failed(Box::new(failure))
     }
 
     /// What of the assignment the history holds already: an earlier attempt may have committed it
@@ -232,31 +274,6 @@ fn failed(failure: Failure) -> MigrateError {
         applied: Applied::default(),
         cause: MigrateErrorCause::Failed(Box::new(failure)),
     }
-}
-
-/// Why a migration did not commit. A connection of unknown state goes back to nobody.
-async fn explain_end(
-    ended: Option<End>,
-    refused: refinery_core::Error,
-    connection: Object,
-    schema: &SchemaName,
-) -> MigrateErrorCause {
-    let failure = match ended {
-        Some(End::Cancelled) => return MigrateErrorCause::Cancelled,
-        Some(End::Failed {
-            failure,
-            lost: true,
-        }) => {
-            pg::discard(connection);
-            failure
-        }
-        Some(End::Failed { failure, .. }) => name_blocker(&connection, schema, failure).await,
-        None => Failure::new(
-            FailureClass::Permanent,
-            format!("refinery refused: {refused}"),
-        ),
-    };
-    MigrateErrorCause::Failed(Box::new(failure))
 }
 
 /// The history as refinery would have read it, with the checksums of its 64-bit build: planning has

@@ -67,6 +67,7 @@ pub fn failure_of(error: &tokio_postgres::Error) -> Failure {
         sqlstate: Some(db.code().code().to_owned()),
         detail: db.detail().map(presentable),
         hint: db.hint().map(presentable),
+        context: db.where_().map(presentable),
         ..Failure::new(sqlstate_class(db.code()), presentable(db.message()))
     }
 }

@@ -80,6 +80,9 @@ pub(super) fn write_facts(
     if let Some(hint) = &failure.hint {
         fact(out, "hint", &paragraph(hint, INDENT), style)?;
     }
+    if let Some(context) = &failure.context {
+        fact(out, "context", &paragraph(context, INDENT), style)?;
+    }
     if let Some(blocker) = &failure.blocked_by {
         fact(out, "blocked by", &paragraph(blocker, INDENT), style)?;
     }

@@ -22,6 +22,10 @@ pub(super) struct Pace {
     pub(super) stopping: bool,
 }
 
+fn done(totals: Totals) -> u64 {
+    totals.succeeded + totals.up_to_date + totals.failed
+}
+
 impl Pace {
     /// Starts with a run that has something to do.
     pub(super) fn begin(event: &RolloutEvent, now: Instant) -> Option<Self> {
@@ -31,7 +35,7 @@ impl Pace {
             } if *to_migrate > 0 => Some(Self {
                 started: now,
                 to_migrate: *to_migrate,
-                settled: totals.finished(),
+                settled: done(*totals),
                 totals: *totals,
                 stopping: false,
             }),
@@ -48,9 +52,9 @@ impl Pace {
         }
     }
 
-    /// Tenants with an outcome of this run.
+    /// Tenants that this run has worked on to an end. Those that a stop leaves behind are not done.
     pub(super) fn done(&self) -> u64 {
-        self.totals.finished().saturating_sub(self.settled)
+        done(self.totals).saturating_sub(self.settled)
     }
 
     /// Whole per cent.

@@ -170,7 +170,10 @@ fn write_unfinished(
     if !by_claim.is_empty() {
         writeln!(out)?;
     }
-    for (claimed, words) in [(true, "begun and not finished"), (false, "not begun")] {
+    for (claimed, words) in [
+        (true, "begun, or about to be, and not finished"),
+        (false, "not begun"),
+    ] {
         if let Some(tenants) = by_claim.get(&claimed) {
             let head = format!("- {} {words}", count(tenants.len(), "tenant"));
             writeln!(out, "{}", style.paint(Tone::Warning, &head))?;
