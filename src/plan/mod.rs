@@ -2,6 +2,8 @@
 //! Pure: no I/O, nothing async, nothing written.
 
 mod decide;
+mod evidence;
+mod refusal;
 mod snapshot;
 mod status;
 
@@ -9,7 +11,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use decide::{Refusal, decide};
+pub use decide::decide;
+use evidence::Evidence;
+pub use refusal::{Divergence, Refusal};
 pub use snapshot::{AppliedRow, HistorySnapshot, VersionColumn};
 pub use status::{FleetStatus, LastFailure, LedgerView, StatusRow, TenantState, VersionCount};
 
@@ -114,7 +118,8 @@ pub fn resolve_target(
     Err(UnknownTarget { version, known })
 }
 
-/// Decides every tenant's fate. Tenants with equal histories are decided once.
+/// Decides every tenant's fate, first by its own history (equal ones are decided once), then in the
+/// light of what the other tenants say about the set.
 pub fn build(
     tenants: Vec<(Tenant, HistorySnapshot)>,
     set: &MigrationSet,
@@ -145,6 +150,10 @@ pub fn build(
             }
         })
         .collect();
+    let evidence = Evidence::gather(&plans, set);
+    for plan in &mut plans {
+        evidence.reconsider(plan);
+    }
     plans.sort_by(|a, b| a.tenant.id.cmp(&b.tenant.id));
     Plan {
         target,
@@ -159,3 +168,6 @@ pub fn version_of(history: &HistorySnapshot) -> Option<Version> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! Why a tenant is not touched, in one word, in a sentence, and with what helps.
+
+use std::fmt::{self, Write as _};
+
+use crate::migration::Version;
+
+/// Why a tenant is not touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Files that were edited after they had been applied.
+    Divergent(Vec<Divergence>),
+    /// The history holds versions above the set's head: this set is older than the tenant.
+    Ahead(Vec<Version>),
+    /// The history holds versions for which the set has no file.
+    Missing(Vec<Version>),
+    /// Files below the tenant's version that were never applied to it.
+    OutOfOrder(Vec<Version>),
+    /// Versions that most other tenants have, and that are missing below this tenant's.
+    Hole(Vec<Version>),
+    /// Files that are pending here are not what most other tenants have applied, or files between
+    /// are gone.
+    SetDoubtful {
+        /// Not what others have applied.
+        edited: Vec<Version>,
+        /// Applied by others, without a file.
+        missing: Vec<Version>,
+    },
+    /// More than one of these.
+    Several(Vec<Refusal>),
+    /// Relations, but no history: restored, or made by another tool.
+    NoHistory {
+        /// How many relations there are.
+        relations: u64,
+    },
+    /// The tenant is listed and has no schema.
+    SchemaMissing,
+    /// A row of its history that refinery cannot have written.
+    CorruptHistory {
+        /// Which row.
+        row: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The server refused to show the history.
+    Unreadable {
+        /// PostgreSQL's message.
+        message: String,
+        /// PostgreSQL's code.
+        sqlstate: Option<String>,
+    },
+    /// The history table's version column is too narrow.
+    VersionTooLarge(Version),
+}
+
+/// One file that is not what was applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// Which version.
+    pub version: Version,
+    /// The file's stem now.
+    pub file: String,
+    /// What the history says: name and checksum.
+    pub applied: (String, u64),
+    /// The checksum of the file, as the build that wrote the history would compute it.
+    pub checksum: u64,
+}
+
+impl Refusal {
+    /// Whether the tenant counts as failed. The others are skipped: they need a decision, not a repair.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::SchemaMissing | Self::CorruptHistory { .. } | Self::Unreadable { .. } => true,
+            Self::Divergent(_)
+            | Self::Ahead(_)
+            | Self::Missing(_)
+            | Self::OutOfOrder(_)
+            | Self::Hole(_)
+            | Self::SetDoubtful { .. }
+            | Self::Several(_)
+            | Self::NoHistory { .. }
+            | Self::VersionTooLarge(_) => false,
+        }
+    }
+
+    /// One word for tables and histograms.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Divergent(_) => "divergent",
+            Self::Ahead(_) => "ahead",
+            Self::Missing(_) => "missing",
+            Self::OutOfOrder(_) => "out_of_order",
+            Self::Hole(_) => "hole",
+            Self::SetDoubtful { .. } => "set_doubtful",
+            Self::Several(refusals) => refusals.first().map_or("several", Self::kind),
+            Self::NoHistory { .. } => "no_history",
+            Self::SchemaMissing => "schema_missing",
+            Self::CorruptHistory { .. } => "corrupt_history",
+            Self::Unreadable { .. } => "unreadable",
+            Self::VersionTooLarge(_) => "version_too_large",
+        }
+    }
+
+    /// What somebody can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Divergent(_) => {
+                "restore the file as it was applied (git log -p FILE; check that line ends were not converted) and put the change into a new migration"
+            }
+            Self::Ahead(_) => {
+                "this set is older than the tenant: deploy the newer release, fleet never downgrades"
+            }
+            Self::Missing(_) => {
+                "bring the files back: a migration that was applied must stay in the set"
+            }
+            Self::OutOfOrder(_) => {
+                "give the files versions above the tenant's, or name them U<version>__<name>.sql if their order does not matter"
+            }
+            Self::Hole(_) => {
+                "the other tenants have it, so this one is odd, not the files: compare it with another, and put the migration or its history row right by hand"
+            }
+            Self::SetDoubtful { .. } => {
+                "put the files right first (git log -p on the directory): what most tenants have applied is what the others must get"
+            }
+            Self::Several(refusals) => refusals.first().map_or("", Self::hint),
+            Self::NoHistory { .. } => {
+                "restore the history table with the schema, or insert the rows of what was applied; fleet never starts at the first version on a schema that is in use"
+            }
+            Self::SchemaMissing => {
+                "create the schema, take the tenant off the list, or set create_missing: true"
+            }
+            Self::CorruptHistory { .. } => {
+                "compare the row with another tenant's and correct it by hand"
+            }
+            Self::Unreadable { .. } => {
+                "grant fleet's role USAGE on the schema and SELECT on the table"
+            }
+            Self::VersionTooLarge(_) => {
+                "ALTER TABLE the history's version column to bigint; checksums of both widths are accepted"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Divergent(files) => {
+                let files: Vec<String> = files.iter().map(Divergence::to_string).collect();
+                write!(f, "edited after being applied: {}", files.join("; "))
+            }
+            Self::Ahead(versions) => {
+                write!(
+                    f,
+                    "ahead of this migration set: {} applied, no file",
+                    list(versions)
+                )
+            }
+            Self::Missing(versions) => {
+                write!(f, "applied, but the file is missing: {}", list(versions))
+            }
+            Self::OutOfOrder(versions) => {
+                write!(f, "not applied, but a later version is: {}", list(versions))
+            }
+            Self::Hole(versions) => {
+                write!(
+                    f,
+                    "other tenants have applied {}, this one has not, though it is further",
+                    list(versions)
+                )
+            }
+            Self::SetDoubtful { edited, missing } => {
+                f.write_str(
+                    "not touched, for the set is not what most other tenants have applied: ",
+                )?;
+                let edited = (!edited.is_empty()).then(|| format!("{} edited", list(edited)));
+                let missing = (!missing.is_empty()).then(|| format!("{} missing", list(missing)));
+                let parts: Vec<String> = edited.into_iter().chain(missing).collect();
+                f.write_str(&parts.join(", "))
+            }
+            Self::Several(refusals) => {
+                let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+                f.write_str(&texts.join("; "))
+            }
+            Self::NoHistory { relations } => {
+                write!(f, "{relations} relations but no history table")
+            }
+            Self::SchemaMissing => f.write_str("the schema does not exist"),
+            Self::CorruptHistory { row, problem } => {
+                write!(f, "corrupt history row ({row}): {problem}")
+            }
+            Self::Unreadable { message, .. } => write!(f, "history cannot be read: {message}"),
+            Self::VersionTooLarge(version) => write!(
+                f,
+                "version {version} does not fit the history table's integer column"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, applied) = &self.applied;
+        write!(
+            f,
+            "{} (applied as {name} with checksum {applied}, the file has {})",
+            self.file, self.checksum
+        )
+    }
+}
+
+/// `V3, V4`, cut after a few.
+fn list(versions: &[Version]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = versions
+        .iter()
+        .take(SHOWN)
+        .map(|v| format!("V{v}"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if versions.len() > SHOWN {
+        let _ = write!(text, " and {} more", versions.len() - SHOWN);
+    }
+    text
+}
