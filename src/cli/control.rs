@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Needed};
 use super::migrate::take_lease;
 use super::options::{Global, ReconcileArguments};
 use super::output::Output;
@@ -22,7 +22,7 @@ struct Initialised<'a> {
 
 /// Creates or upgrades the control schema.
 pub(super) async fn init(global: &Global, output: &Output) -> anyhow::Result<ExitCode> {
-    let fleet = Fleet::open(global, output).await?;
+    let fleet = Fleet::open(global, Needed::Control, output).await?;
     let before = async {
         let mut control = fleet.control().await?;
         anyhow::Ok(control.ensure().await?)
@@ -75,7 +75,7 @@ pub(super) async fn reconcile(
     arguments: &ReconcileArguments,
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
-    let fleet = Fleet::open(global, output).await?;
+    let fleet = Fleet::open(global, Needed::Tenants(&arguments.selection), output).await?;
     let reconciled = read_and_compare(&fleet, arguments).await;
     fleet.close().await?;
     let reconciled = reconciled?;

@@ -1,7 +1,5 @@
 //! `fleet embedded`: the private local server.
 
-use std::io::{self, Write};
-
 use anyhow::Context;
 use serde::Serialize;
 
@@ -34,37 +32,38 @@ pub(super) async fn execute(
     }
     let directory = embedded_directory(&config);
     let action = arguments.action;
-    let url = tokio::task::spawn_blocking(move || act(&EmbeddedServer::new(&directory), action))
+    let answer = tokio::task::spawn_blocking(move || act(&EmbeddedServer::new(&directory), action))
         .await
         .context("the embedded server")??;
+    let (url, text) = match answer {
+        Answer::Kept(url) => {
+            let text = format!("Embedded server runs until fleet embedded stop: {url}");
+            (Some(url), text)
+        }
+        Answer::Url(url) => (Some(url.clone()), url),
+        Answer::Stopped => (None, "Embedded server stopped".to_owned()),
+        Answer::WasNotRunning => (None, "Embedded server was not running".to_owned()),
+    };
     let document = Server {
         url: url.as_deref(),
-        running: action != EmbeddedAction::Stop,
+        running: url.is_some(),
     };
-    output.result(
-        |out, _, _| write(out, action, url.as_deref().unwrap_or_default()),
-        &document,
-    )?;
+    output.result(|out, _, _| writeln!(out, "{text}"), &document)?;
     Ok(ExitCode::Done)
 }
 
-fn act(server: &EmbeddedServer, action: EmbeddedAction) -> anyhow::Result<Option<String>> {
-    match action {
-        EmbeddedAction::Start => Ok(Some(server.start()?)),
-        EmbeddedAction::Stop => {
-            server.stop()?;
-            Ok(None)
-        }
-        EmbeddedAction::Url => Ok(Some(server.running_url().ok_or(Refusal::NotRunning)?)),
-    }
+enum Answer {
+    Kept(String),
+    Url(String),
+    Stopped,
+    WasNotRunning,
 }
 
-fn write(out: &mut dyn Write, action: EmbeddedAction, url: &str) -> io::Result<()> {
-    match action {
-        EmbeddedAction::Start => {
-            writeln!(out, "Embedded server runs until fleet embedded stop: {url}")
-        }
-        EmbeddedAction::Stop => writeln!(out, "Embedded server stopped"),
-        EmbeddedAction::Url => writeln!(out, "{url}"),
-    }
+fn act(server: &EmbeddedServer, action: EmbeddedAction) -> anyhow::Result<Answer> {
+    Ok(match action {
+        EmbeddedAction::Start => Answer::Kept(server.start()?),
+        EmbeddedAction::Stop if server.stop()? => Answer::Stopped,
+        EmbeddedAction::Stop => Answer::WasNotRunning,
+        EmbeddedAction::Url => Answer::Url(server.running_url().ok_or(Refusal::NotRunning)?),
+    })
 }

@@ -1,5 +1,7 @@
 //! From an error to an exit code and a second line that says what to do.
 
+use tokio_postgres::error::SqlState;
+
 use crate::config::ConfigError;
 use crate::history::HistoryError;
 use crate::inventory::InventoryError;
@@ -8,6 +10,9 @@ use crate::pg::{EmbeddedError, PgError, UrlError};
 use crate::plan::UnknownTarget;
 use crate::run::{ExitCode, RunOutcome, StopSignal};
 use crate::source::SourceError;
+
+/// What fleet's role needs for its own records.
+const CONTROL_PRIVILEGES: &str = "GRANT CREATE ON DATABASE to fleet's role, or CREATE SCHEMA for it with AUTHORIZATION, or name another control.url";
 
 /// What the command line itself refuses.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +152,11 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         if let Some(refusal) = cause.downcast_ref::<Refusal>() {
             return refusal.hint().map(str::to_owned);
+        }
+        if let Some(LedgerError::Query { cause, .. }) = cause.downcast_ref::<LedgerError>()
+            && cause.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
+        {
+            return Some(CONTROL_PRIVILEGES.to_owned());
         }
         let pg = match cause.downcast_ref::<LedgerError>() {
             Some(LedgerError::Connect(pg)) => Some(pg),

@@ -36,12 +36,41 @@ pub(super) struct Fleet {
 
 struct OpenDatabase {
     name: DatabaseName,
+    /// Whether the command is about its tenants. The others are not connected to: a server that is
+    /// down must not be in the way of the rest.
+    is_needed: bool,
     pool: Pool,
 }
 
+/// Which databases a command needs.
+#[derive(Clone, Copy)]
+pub(super) enum Needed<'a> {
+    /// Those whose tenants are selected.
+    Tenants(&'a Selection),
+    /// None but the control database.
+    Control,
+}
+
+impl Needed<'_> {
+    fn includes(self, database: &DatabaseName) -> bool {
+        match self {
+            Self::Control => false,
+            Self::Tenants(selection) => {
+                let named = &selection.databases;
+                named.is_empty() || named.iter().any(|name| name == database.as_str())
+            }
+        }
+    }
+}
+
 impl Fleet {
-    /// Loads the config and opens its databases; a URL that leads nowhere is found out here.
-    pub(super) async fn open(global: &Global, output: &Output) -> anyhow::Result<Self> {
+    /// Loads the config and opens the databases that the command is about; a URL that leads nowhere
+    /// is found out here.
+    pub(super) async fn open(
+        global: &Global,
+        needed: Needed<'_>,
+        output: &Output,
+    ) -> anyhow::Result<Self> {
         let config = config::load(&global.config)?;
         let embedded = if needs_embedded(&config) {
             Some(start_embedded(&config, output).await?)
@@ -61,6 +90,7 @@ impl Fleet {
             }
             let options = session_options(&config, "fleet");
             databases.push(OpenDatabase {
+                is_needed: needed.includes(&database.name),
                 name: database.name.clone(),
                 pool: pg::pool(&url, &options, database.max_connections.get())
                     .with_context(|| format!("database {}", database.name))?,
@@ -71,7 +101,10 @@ impl Fleet {
             databases,
             embedded,
         };
-        try_join_all(fleet.databases.iter().map(check_server)).await?;
+        if let Needed::Tenants(selection) = needed {
+            fleet.check_databases(&selection.filter())?;
+        }
+        try_join_all(fleet.needed().map(|(_, open)| check_server(open))).await?;
         Ok(fleet)
     }
 
@@ -102,15 +135,8 @@ impl Fleet {
     /// The tenants that the config finds and the command line selects.
     pub(super) async fn tenants(&self, selection: &Selection) -> anyhow::Result<Vec<Tenant>> {
         let filter = selection.filter();
-        self.check_databases(&filter)?;
-        let found = try_join_all(
-            self.config
-                .databases
-                .iter()
-                .zip(&self.databases)
-                .map(|(config, open)| self.find(config, open)),
-        )
-        .await?;
+        let finding = self.needed().map(|(config, open)| self.find(config, open));
+        let found = try_join_all(finding).await?;
         if found.len() > 1 {
             self.check_overlaps(&found).await?;
         }
@@ -126,6 +152,12 @@ impl Fleet {
             .into()),
             _ => Ok(selected),
         }
+    }
+
+    /// The databases that the command is about.
+    fn needed(&self) -> impl Iterator<Item = (&config::Database, &OpenDatabase)> {
+        let all = self.config.databases.iter().zip(&self.databases);
+        all.filter(|(_, open)| open.is_needed)
     }
 
     async fn find(
@@ -160,7 +192,7 @@ impl Fleet {
     /// Two URLs of one database must not lead to the same tenant.
     async fn check_overlaps(&self, found: &[Vec<Tenant>]) -> anyhow::Result<()> {
         let mut identified = Vec::new();
-        for (open, tenants) in self.databases.iter().zip(found) {
+        for ((_, open), tenants) in self.needed().zip(found) {
             let client = pg::checkout(&open.pool, &open.name).await?;
             let identity = inventory::identify(&client).await.with_context(|| {
                 format!("database {}: find out which server it is on", open.name)
@@ -178,9 +210,8 @@ impl Fleet {
     /// A typo in a pattern or a registry query must not look like success.
     fn check_found(&self, found: &[Vec<Tenant>]) -> Result<(), Refusal> {
         let empty: Vec<String> = self
-            .config
-            .databases
-            .iter()
+            .needed()
+            .map(|(database, _)| database)
             .zip(found)
             .filter(|(database, tenants)| tenants.is_empty() && !database.source.allow_empty)
             .map(|(database, _)| match &database.source.finder {

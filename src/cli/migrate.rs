@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::Context;
 use tokio::sync::mpsc;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Needed};
 use super::options::{Global, MigrateArguments, Selection};
 use super::output::Output;
 use super::signals::{self, Stop};
@@ -27,7 +27,7 @@ pub(super) async fn execute(
     output: &Output,
     mut stop: Stop,
 ) -> anyhow::Result<ExitCode> {
-    let opening = Fleet::open(global, output);
+    let opening = Fleet::open(global, Needed::Tenants(&arguments.selection), output);
     let fleet = signals::unless_stopped(&mut stop.watch, opening).await?;
     let code = if arguments.dry_run {
         let shown = super::plan::show(&fleet, &arguments.selection, arguments.to, output);
@@ -112,15 +112,20 @@ impl Order {
         let (events, reporter) = report_to(output, set)?;
         let end = rollout.run(stop.clone(), events).await;
         // the last words are spoken when the sender is gone
-        if reporter.join().is_err() {
-            output.notice("the report broke off; the run itself did not");
-        }
+        let undelivered = match reporter.join() {
+            Ok(undelivered) => undelivered,
+            Err(_) => Some("the report broke off".to_owned()),
+        };
         if let Some(error) = end.ledger_error {
             return Err(anyhow::Error::new(error).context(
                 "the run was not recorded to its end; the tenants' own histories are right, and fleet reconcile reads them",
             ));
         }
-        Ok(end.summary.exit)
+        match (undelivered, end.summary.exit) {
+            (Some(reason), ExitCode::Done) => Err(anyhow::anyhow!(reason)
+                .context("every tenant is done, but the result could not be written")),
+            (_, exit) => Ok(exit),
+        }
     }
 
     fn new_run(&self, plan: &Plan, set: &MigrationSet) -> NewRun {
@@ -164,7 +169,10 @@ impl Order {
 fn report_to(
     output: &Output,
     set: &MigrationSet,
-) -> anyhow::Result<(mpsc::UnboundedSender<RolloutEvent>, thread::JoinHandle<()>)> {
+) -> anyhow::Result<(
+    mpsc::UnboundedSender<RolloutEvent>,
+    thread::JoinHandle<Option<String>>,
+)> {
     let stepwise = Stepwise::of(set);
     let mut reporters = report::for_run(output.format, output.screen, output.verbosity, stepwise);
     let (sender, mut events) = mpsc::unbounded_channel();
@@ -174,6 +182,7 @@ fn report_to(
             while let Some(event) = events.blocking_recv() {
                 reporters.report(&event);
             }
+            reporters.undelivered()
         })
         .context("start the report")?;
     Ok((sender, reporter))

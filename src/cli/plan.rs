@@ -1,6 +1,6 @@
 //! `fleet plan`: what `migrate` would do. Writes nothing anywhere.
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Needed};
 use super::options::{Global, PlanArguments, Selection};
 use super::output::Output;
 use crate::migration::{MigrationSet, Version};
@@ -14,7 +14,7 @@ pub(super) async fn execute(
     arguments: &PlanArguments,
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
-    let fleet = Fleet::open(global, output).await?;
+    let fleet = Fleet::open(global, Needed::Tenants(&arguments.selection), output).await?;
     let planned = show(&fleet, &arguments.selection, arguments.to, output).await;
     fleet.close().await?;
     planned

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Needed};
 use super::migrate::{Order, take_lease};
 use super::options::{Global, ResumeArguments};
 use super::output::Output;
@@ -21,7 +21,7 @@ pub(super) async fn execute(
     output: &Output,
     mut stop: Stop,
 ) -> anyhow::Result<ExitCode> {
-    let opening = Fleet::open(global, output);
+    let opening = Fleet::open(global, Needed::Tenants(&arguments.selection), output);
     let fleet = signals::unless_stopped(&mut stop.watch, opening).await?;
     let code = resume(&fleet, arguments, output, &mut stop.watch).await;
     fleet.close().await?;

@@ -1,6 +1,6 @@
 //! `fleet runs` and `fleet show`: what the ledger remembers.
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Needed};
 use super::options::{Global, RunsArguments, ShowArguments};
 use super::output::Output;
 use crate::ledger::{Control, ControlState, LedgerError};
@@ -13,7 +13,7 @@ pub(super) async fn list(
     arguments: &RunsArguments,
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
-    let fleet = Fleet::open(global, output).await?;
+    let fleet = Fleet::open(global, Needed::Control, output).await?;
     let runs = async {
         let control = fleet.control().await?;
         match control.state().await? {
@@ -39,7 +39,7 @@ pub(super) async fn show(
     arguments: &ShowArguments,
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
-    let fleet = Fleet::open(global, output).await?;
+    let fleet = Fleet::open(global, Needed::Control, output).await?;
     let detail = async {
         let control = fleet.control().await?;
         let run = find(&control, arguments.run.as_deref()).await?;

@@ -1,6 +1,6 @@
 //! `fleet status`: where every tenant is.
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Needed};
 use super::options::{Global, StatusArguments};
 use super::output::Output;
 use crate::ledger::ControlState;
@@ -18,7 +18,7 @@ pub(super) async fn execute(
     arguments: &StatusArguments,
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
-    let fleet = Fleet::open(global, output).await?;
+    let fleet = Fleet::open(global, Needed::Tenants(&arguments.selection), output).await?;
     let shown = show(&fleet, arguments, output).await;
     fleet.close().await?;
     shown

@@ -1,6 +1,6 @@
 //! `fleet tenants`: what the config finds.
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Needed};
 use super::options::{Global, TenantsArguments};
 use super::output::Output;
 use crate::report;
@@ -12,7 +12,7 @@ pub(super) async fn execute(
     arguments: &TenantsArguments,
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
-    let fleet = Fleet::open(global, output).await?;
+    let fleet = Fleet::open(global, Needed::Tenants(&arguments.selection), output).await?;
     let found = fleet.tenants(&arguments.selection).await;
     fleet.close().await?;
     let tenants = found?;

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::Client;
 use tokio_postgres::types::Oid;
+use tokio_postgres::{Client, Row};
 
 use crate::plan::{HistorySnapshot, VersionColumn};
 use crate::tenant::SchemaName;
@@ -40,7 +40,9 @@ pub(super) async fn look(
         .query(
             "SELECT n.nspname::text, n.oid, c.oid, a.atttypid, \
                pg_catalog.has_schema_privilege(n.oid, 'USAGE'), \
-               c.oid IS NOT NULL AND pg_catalog.has_table_privilege(c.oid, 'SELECT') \
+               pg_catalog.has_schema_privilege(n.oid, 'CREATE'), \
+               pg_catalog.has_table_privilege(c.oid, 'SELECT'), \
+               current_user::text \
              FROM pg_catalog.pg_namespace n \
              LEFT JOIN pg_catalog.pg_class c \
                ON c.relnamespace = n.oid AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'f') \
@@ -64,11 +66,10 @@ pub(super) async fn look(
             continue;
         };
         let (table_oid, column): (Option<Oid>, Option<Oid>) = (row.get(2), row.get(3));
-        let (usable, readable): (bool, bool) = (row.get(4), row.get(5));
-        if table_oid.is_none() {
+        if let Some(privilege) = lacking(row, table) {
+            found.settled.insert(schema, denied(row.get(7), &privilege));
+        } else if table_oid.is_none() {
             without_table.insert(row.get(1), schema);
-        } else if !(usable && readable) {
-            found.settled.insert(schema, unreadable(table, usable));
         } else if let Some(column) = version_column(column) {
             found.settled.remove(&schema);
             found.tables.push(HistoryTable { schema, column });
@@ -92,13 +93,22 @@ fn version_column(type_oid: Option<Oid>) -> Option<VersionColumn> {
     }
 }
 
-fn unreadable(table: &str, usable: bool) -> HistorySnapshot {
+/// What the role may not do, and would have to: found here rather than in the middle of a run. A role
+/// that may only read is enough to look at tenants.
+fn lacking(row: &Row, table: &str) -> Option<String> {
+    let (usable, creatable): (bool, bool) = (row.get(4), row.get(5));
+    let readable: Option<bool> = row.get(6);
+    match (usable, creatable, readable) {
+        (false, ..) => Some("USAGE on the schema".to_owned()),
+        (_, false, None) => Some("CREATE on the schema".to_owned()),
+        (_, _, Some(false)) => Some(format!("SELECT on {table}")),
+        _ => None,
+    }
+}
+
+fn denied(role: &str, privilege: &str) -> HistorySnapshot {
     HistorySnapshot::Unreadable {
-        message: if usable {
-            format!("permission denied for table {table}")
-        } else {
-            "permission denied for schema".to_owned()
-        },
+        message: format!("role {role} lacks {privilege}"),
         sqlstate: Some("42501".to_owned()),
     }
 }

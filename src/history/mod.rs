@@ -31,12 +31,15 @@ pub enum HistoryError {
     #[error(transparent)]
     Connect(#[from] PgError),
     /// The catalogue could not be read.
-    #[error("database {database}: the histories cannot be read: {source}")]
+    #[error(
+        "database {database}: the histories cannot be read: {}",
+        pg::describe(cause)
+    )]
     Query {
         /// Which database.
         database: DatabaseName,
-        /// What PostgreSQL said.
-        source: tokio_postgres::Error,
+        /// What PostgreSQL said; it is in the text already and therefore not a source.
+        cause: tokio_postgres::Error,
     },
     /// A task of ours panicked.
     #[error("database {0}: reading the histories broke off")]
@@ -53,9 +56,9 @@ pub async fn read(
     schemas: &[SchemaName],
     table: &str,
 ) -> Result<HashMap<SchemaName, HistorySnapshot>, HistoryError> {
-    let query_error = |source| HistoryError::Query {
+    let query_error = |cause| HistoryError::Query {
         database: database.clone(),
-        source,
+        cause,
     };
     let found = {
         let client = pg::checkout(pool, database).await?;
@@ -74,7 +77,7 @@ pub async fn read(
             let client = pg::checkout(&pool, &database).await?;
             batch::read(&client, &batch, &table)
                 .await
-                .map_err(|source| HistoryError::Query { database, source })
+                .map_err(|cause| HistoryError::Query { database, cause })
         });
     }
     let mut rows_seen = RowsSeen::default();

@@ -18,7 +18,7 @@ pub use records::{AttemptRecord, RunDetail, RunRecord, RunState, RunTenantRecord
 pub use run::{NewRun, NewRunTenant, PgLedger};
 
 use crate::migration::Version;
-use crate::pg::PgError;
+use crate::pg::{self, PgError};
 use crate::run::{AttemptNumber, Failure, Outcome, RunOutcome};
 use crate::tenant::TenantId;
 
@@ -101,12 +101,12 @@ pub enum LedgerError {
     #[error("control database: {0}")]
     Connect(#[from] PgError),
     /// A statement failed.
-    #[error("the ledger could not {action}: {}", source.as_db_error().map_or_else(|| source.to_string(), |db| db.message().to_owned()))]
+    #[error("the ledger could not {action}: {}", pg::describe(cause))]
     Query {
         /// What we were doing.
         action: &'static str,
-        /// What PostgreSQL said.
-        source: tokio_postgres::Error,
+        /// What PostgreSQL said; it is in the text already and therefore not a source.
+        cause: tokio_postgres::Error,
     },
     /// The control schema could not be created or upgraded.
     #[error("the control schema {schema} could not be brought up to date: {source}")]
@@ -161,6 +161,6 @@ pub enum LedgerError {
 impl LedgerError {
     /// Wraps a failed statement.
     fn query(action: &'static str) -> impl Fn(tokio_postgres::Error) -> Self {
-        move |source| Self::Query { action, source }
+        move |cause| Self::Query { action, cause }
     }
 }

@@ -132,7 +132,7 @@ impl Refusal {
                 "compare the row with another tenant's and correct it by hand"
             }
             Self::Unreadable { .. } => {
-                "grant fleet's role USAGE on the schema and SELECT on the table"
+                "grant fleet's role what it lacks; a role that owns the schema and its tables has all of it"
             }
             Self::VersionTooLarge(_) => {
                 "ALTER TABLE the history's version column to bigint; checksums of both widths are accepted"
@@ -188,7 +188,7 @@ impl fmt::Display for Refusal {
             Self::CorruptHistory { row, problem } => {
                 write!(f, "corrupt history row ({row}): {problem}")
             }
-            Self::Unreadable { message, .. } => write!(f, "history cannot be read: {message}"),
+            Self::Unreadable { message, .. } => write!(f, "cannot be migrated: {message}"),
             Self::VersionTooLarge(version) => write!(
                 f,
                 "version {version} does not fit the history table's integer column"

@@ -19,6 +19,10 @@ impl Reporter for Document {
                 .put(|out| write_document(out, &run_document(summary)));
         }
     }
+
+    fn undelivered(&self) -> Option<String> {
+        self.0.undelivered()
+    }
 }
 
 /// The summary on stdout. Quiet means: nothing where all is well.
@@ -40,6 +44,10 @@ impl Reporter for Summary {
         let (stepwise, style, verbosity) = (&self.stepwise, self.style, self.verbosity);
         self.sink
             .put(|out| summary(out, run, stepwise, style, verbosity));
+    }
+
+    fn undelivered(&self) -> Option<String> {
+        self.sink.undelivered()
     }
 }
 

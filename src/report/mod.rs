@@ -48,6 +48,11 @@ use sink::Sink;
 pub trait Reporter: Send {
     /// Takes one event, in the order of the engine.
     fn report(&mut self, event: &RolloutEvent);
+
+    /// Why a result could not be delivered, as on a full disk. A reader that went away is no reason.
+    fn undelivered(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Several reporters, told one after the other.
@@ -66,6 +71,10 @@ impl Reporter for Reporters {
         for reporter in &mut self.0 {
             reporter.report(event);
         }
+    }
+
+    fn undelivered(&self) -> Option<String> {
+        self.0.iter().find_map(|reporter| reporter.undelivered())
     }
 }
 

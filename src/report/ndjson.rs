@@ -26,6 +26,10 @@ impl Reporter for Ndjson {
     fn report(&mut self, event: &RolloutEvent) {
         self.sink.put(|out| write_event(out, event));
     }
+
+    fn undelivered(&self) -> Option<String> {
+        self.sink.undelivered()
+    }
 }
 
 #[derive(Serialize)]

@@ -23,7 +23,10 @@ pub fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Re
 }
 
 /// A stream of a run. After the first error nothing more is written to it.
-pub(super) struct Sink(Option<Box<dyn Write + Send>>);
+pub(super) struct Sink {
+    out: Option<Box<dyn Write + Send>>,
+    broken: Option<io::Error>,
+}
 
 impl Sink {
     /// Results.
@@ -38,16 +41,29 @@ impl Sink {
 
     /// Any stream.
     pub(super) fn new(out: impl Write + Send + 'static) -> Self {
-        Self(Some(Box::new(out)))
+        Self {
+            out: Some(Box::new(out)),
+            broken: None,
+        }
     }
 
     /// Writes and flushes; an error closes the sink.
     pub(super) fn put(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
-        if let Some(out) = &mut self.0
-            && write(out.as_mut()).and_then(|()| out.flush()).is_err()
+        if let Some(out) = &mut self.out
+            && let Err(error) = write(out.as_mut()).and_then(|()| out.flush())
         {
-            self.0 = None;
+            self.out = None;
+            self.broken = Some(error);
         }
+    }
+
+    /// Why it broke, unless its reader went away.
+    pub(super) fn undelivered(&self) -> Option<String> {
+        let error = self.broken.as_ref()?;
+        // a stream that was closed before we started is a bad descriptor: nobody wanted to read
+        let is_unread = error.kind() == ErrorKind::BrokenPipe
+            || error.raw_os_error() == Some(rustix::io::Errno::BADF.raw_os_error());
+        (!is_unread).then(|| error.to_string())
     }
 
     /// Writes one line.

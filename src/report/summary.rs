@@ -151,7 +151,8 @@ fn note(run: &RunSummary, group: &FailureGroup) -> Option<String> {
     })
 }
 
-/// By this run or before. `U` files may be missing below a tenant's version, so that only the list counts.
+/// By this run or before, whatever else is the matter with the tenant. `U` files may be missing below
+/// a tenant's version, so that only the list counts.
 fn has_applied(tenant: &TenantResult, stem: &str) -> bool {
     let reached = || {
         let number = stem.strip_prefix('V')?.split("__").next()?;
@@ -159,8 +160,7 @@ fn has_applied(tenant: &TenantResult, stem: &str) -> bool {
         Some(tenant.to? >= version)
     };
     tenant.applied.iter().any(|applied| applied == stem)
-        || (matches!(tenant.outcome, Outcome::UpToDate | Outcome::Succeeded)
-            && reached().unwrap_or(false))
+        || (tenant.outcome != Outcome::Failed && reached().unwrap_or(false))
 }
 
 /// A command, and when to type it.

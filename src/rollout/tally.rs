@@ -126,7 +126,8 @@ impl Tally {
 fn verdict(totals: &Totals, stopped: Option<&Stopped>) -> (RunOutcome, ExitCode) {
     let undone = totals.failed + totals.interrupted + totals.skipped;
     match stopped {
-        Some(Stopped::Ledger) => (RunOutcome::Failed, ExitCode::Unexpected),
+        Some(Stopped::Ledger) if undone == 0 => (RunOutcome::Succeeded, ExitCode::Unexpected),
+        Some(Stopped::Ledger) => (RunOutcome::Interrupted, ExitCode::Unexpected),
         _ if undone == 0 => (RunOutcome::Succeeded, ExitCode::Done),
         Some(Stopped::Signal(StopSignal::Interrupt)) => {
             (RunOutcome::Interrupted, ExitCode::Interrupted)
