@@ -227,3 +227,17 @@ build_fleet() {
     FLEET="${FLEET_BIN:-$RELEASE/fleet}"
     [ -x "$FLEET" ] || die "$FLEET is missing"
 }
+
+# build_stock_refinery: refinery without fleet, for the tests of how the two get along. Sets and exports
+# FLEET_TEST_STOCK_INT4 and FLEET_TEST_STOCK_INT8, for a build holds one width of versions.
+build_stock_refinery() {
+    local folder="${CARGO_TARGET_DIR:-$REPO/target}/stock_refinery" variant features
+    for variant in int4 int8; do
+        features=()
+        if [ "$variant" = int8 ]; then features=(--features int8); fi
+        cargo build --quiet --locked --manifest-path "$REPO/tests/stock_refinery/Cargo.toml" \
+            --target-dir "$folder" "${features[@]}" </dev/null >&2
+        cp -f "$folder/debug/stock-refinery" "$folder/$variant"
+    done
+    export FLEET_TEST_STOCK_INT4="$folder/int4" FLEET_TEST_STOCK_INT8="$folder/int8"
+}

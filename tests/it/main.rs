@@ -4,4 +4,5 @@ mod support;
 
 mod concurrency;
 mod kill;
+mod stock_refinery;
 mod stopping;
