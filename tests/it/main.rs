@@ -6,3 +6,4 @@ mod concurrency;
 mod kill;
 mod stock_refinery;
 mod stopping;
+mod terminal;

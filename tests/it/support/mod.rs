@@ -14,6 +14,7 @@ mod private_server;
 mod run;
 mod server;
 mod session;
+mod terminal;
 mod wait;
 mod witness;
 
@@ -28,5 +29,6 @@ pub(crate) use private_server::PrivateServer;
 pub(crate) use run::{Child, Run};
 pub(crate) use server::Server;
 pub(crate) use session::{FromText, Session, quote};
+pub(crate) use terminal::Terminal;
 pub(crate) use wait::wait_until;
 pub(crate) use witness::{BackendSampler, LockGuard, Peak};

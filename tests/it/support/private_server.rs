@@ -84,6 +84,12 @@ impl PrivateServer {
         self.pg_ctl(&["start"]);
     }
 
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        let log = std::fs::read(self.folder.path().join("log")).expect("pg_ctl made it");
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
     /// Its data folder.
     pub(crate) fn pgdata(&self) -> PathBuf {
         self.folder.path().join("data")
