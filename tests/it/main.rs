@@ -4,6 +4,7 @@ mod support;
 
 mod concurrency;
 mod kill;
+mod scale;
 mod stock_refinery;
 mod stopping;
 mod terminal;
