@@ -1,8 +1,8 @@
 //! Many tenants at a time, and never more connections than a database was promised.
 
 use crate::support::{
-    Server, TestDatabase, TestFleet, assert_applied_exactly_once, assert_nothing_left, tenants,
-    wait_until,
+    BackendSampler, LockGuard, Server, TestDatabase, TestFleet, assert_applied_exactly_once,
+    assert_nothing_left, tenants, wait_until,
 };
 
 /// A migration that waits for a lock which the test holds.
@@ -103,7 +103,7 @@ fn each_database_keeps_to_its_own_ceiling() {
 
     let child = fleet.spawn(&["-o", "json", "migrate"]);
     wait_until("both databases are busy to their ceilings", || {
-        gates.each_ref().map(|gate| gate.waiters()) == [2, 5]
+        gates.each_ref().map(LockGuard::waiters) == [2, 5]
     });
     for gate in gates {
         gate.release();
@@ -112,7 +112,7 @@ fn each_database_keeps_to_its_own_ceiling() {
     let run = child.wait();
     run.assert_code(0);
     assert_eq!(run.json()["totals"]["succeeded"], few.len() + many.len());
-    let [of_small, of_large] = samplers.map(|sampler| sampler.stop());
+    let [of_small, of_large] = samplers.map(BackendSampler::stop);
     assert!(
         of_small.backends <= 2 + 1,
         "the ledger is here: {of_small:?}"

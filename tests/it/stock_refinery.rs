@@ -85,7 +85,7 @@ fn is_taken_over_as_it_is(stock: Stock) {
     assert_eq!(run["tenants"][0]["applied"][0], "V3__probe_3");
     assert_eq!(history(&db, &schema)[..2], left_by_stock);
     assert_eq!(column(&db, &schema), stock.column());
-    assert_applied_exactly_once(&db, &[schema.clone()], &[1, 2, 3]);
+    assert_applied_exactly_once(&db, std::slice::from_ref(&schema), &[1, 2, 3]);
 
     let again = stock.migrate(&db, &schema, &fleet);
     assert_eq!(again.assert_code(0).stdout, "");
