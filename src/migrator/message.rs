@@ -73,6 +73,17 @@ impl ExpectedHistory {
             head: self.head.max(Some(version)),
         }
     }
+
+    /// In SQL, over the history table: whether it says something else.
+    fn differs(self) -> String {
+        let head = self
+            .head
+            .map_or_else(|| "NULL".to_owned(), |head| head.to_string());
+        format!(
+            "pg_catalog.count(*)<>{} OR pg_catalog.max(version) IS DISTINCT FROM {head}",
+            self.rows
+        )
+    }
 }
 
 /// A message and where in it the files lie.
@@ -165,7 +176,7 @@ impl Envelope {
         mut expected: ExpectedHistory,
         applied_on: &str,
     ) -> Message {
-        let prefix = self.prefix();
+        let prefix = self.prefix(expected);
         let mut statements = prefix.len();
         let mut text = prefix.join(";");
         let mut characters = text.chars().count();
@@ -191,7 +202,7 @@ impl Envelope {
         Message { text, files }
     }
 
-    fn prefix(&self) -> Vec<String> {
+    fn prefix(&self, expected: ExpectedHistory) -> Vec<String> {
         let mut prefix = vec![
             "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned(),
             format!("SET LOCAL lock_timeout={}", self.lock_timeout_ms),
@@ -226,6 +237,13 @@ impl Envelope {
                 },
             ));
         }
+        // whoever migrated this tenant since its history was read has let go of its lock by now, and
+        // the first file must not run into what is there
+        prefix.push(format!(
+            "SELECT (CASE WHEN {} THEN '{GUARD_MARK}history' ELSE 'true' END)::pg_catalog.bool FROM {}",
+            expected.differs(),
+            self.history(),
+        ));
         prefix
     }
 
@@ -245,18 +263,15 @@ impl Envelope {
                 .checksum_int4()
                 .unwrap_or_else(|| migration.checksum_int8()),
         };
-        let head = expected
-            .head
-            .map_or_else(|| "NULL".to_owned(), |head| head.to_string());
         format!(
             "INSERT INTO {history}(version,name,applied_on,checksum) SELECT (CASE \
              WHEN pg_catalog.current_setting('fleet.pin',true) IS DISTINCT FROM '{:x}' THEN '{GUARD_MARK}transaction' \
              WHEN pg_catalog.current_setting('search_path') IS DISTINCT FROM {} THEN '{GUARD_MARK}search_path' \
-             WHEN pg_catalog.count(*)<>{} OR pg_catalog.max(version) IS DISTINCT FROM {head} THEN '{GUARD_MARK}history' \
+             WHEN {} THEN '{GUARD_MARK}history' \
              ELSE '{}' END)::pg_catalog.int8,{},{},'{checksum}' FROM {history}",
             self.nonce,
             quote_literal(&self.search_path()),
-            expected.rows,
+            expected.differs(),
             migration.version(),
             quote_literal(migration.name()),
             quote_literal(applied_on),
@@ -307,7 +322,7 @@ mod tests {
         };
         let message = envelope(Setup::History).message(&[&a, &b], start, "now");
         let prefix = message.files[0].statements_before;
-        assert_eq!(prefix, 6);
+        assert_eq!(prefix, 7);
         assert_eq!(message.part(prefix - 1), Part::Prefix);
         assert_eq!(message.part(prefix + 1), Part::File(0, 1));
         assert_eq!(message.part(prefix + 2), Part::HistoryRow(0));
