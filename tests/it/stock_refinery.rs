@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::support::{
     Child, Run, Server, TestDatabase, TestFleet, assert_applied_exactly_once, quote, tenants,
+    wait_until,
 };
 
 /// A build of stock refinery.
@@ -235,4 +236,20 @@ fn a_file_that_was_edited_is_refused_by_both() {
     let plan = fleet.json(&["plan"], 7);
 
     assert_eq!(plan["tenants"][0]["action"], "refuse");
+}
+
+#[test]
+fn what_somebody_else_applied_after_the_plan_was_made_is_not_run_into() {
+    let (db, schema, fleet) = one_tenant();
+    fleet.fleet(&["init"]).assert_code(0);
+    // a run that has made its plan cannot be recorded before this is gone
+    let lock = db.hold_lock("LOCK TABLE fleet_control.run_tenants IN EXCLUSIVE MODE");
+    let child = fleet.spawn(&["migrate"]);
+    wait_until("the plan is made", || lock.waiters() == 1);
+    Stock::Int4.migrate(&db, &schema, &fleet).assert_code(0);
+    lock.release();
+
+    child.wait().assert_code(0);
+
+    assert_applied_exactly_once(&db, &[schema], &[1, 2]);
 }
