@@ -9,6 +9,7 @@
 
 mod checks;
 mod database;
+mod documents;
 mod fleet;
 mod private_server;
 mod run;
@@ -24,6 +25,9 @@ pub(crate) use checks::{
     Applied, applied, assert_applied_exactly_once, assert_history_is_truth, assert_nothing_left,
 };
 pub(crate) use database::{TestDatabase, tenants};
+pub(crate) use documents::{
+    assert_public_is_empty, assert_says, assert_untouched, each_tenants, keys, tenant,
+};
 pub(crate) use fleet::TestFleet;
 pub(crate) use private_server::PrivateServer;
 pub(crate) use run::{Child, Run};
