@@ -48,8 +48,9 @@ async fn migrate(
     let set = fleet.read_set()?;
     let target = plan::resolve_target(&set, arguments.to)?;
     let prepare = async {
-        let lease = take_lease(fleet).await?;
+        // first what may be refused: the lease brings a control schema with it
         let tenants = fleet.tenants(&arguments.selection).await?;
+        let lease = take_lease(fleet).await?;
         Ok((lease, tenants))
     };
     let (lease, tenants) = signals::unless_stopped(stop, prepare).await?;
