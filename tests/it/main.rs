@@ -1,6 +1,8 @@
 //! The integration tests: one binary, real PostgreSQL, the real `fleet`. `tests/README.md` says how to run them.
 
 mod guards;
+mod inventory;
+mod planning;
 mod support;
 
 mod concurrency;
