@@ -34,6 +34,8 @@ impl LockGuard {
     /// How many sessions wait for it. Asks `pg_locks`, because a transaction sees `pg_stat_activity`
     /// as it was when it first looked.
     pub(crate) fn waiters(&self) -> i64 {
+        // in an open transaction pg_stat_activity stays as it was first seen
+        self.session.execute("SELECT pg_stat_clear_snapshot()");
         self.session.query_one(&format!(
             "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND {} = ANY (pg_blocking_pids(pid))",
             self.pid
