@@ -1,5 +1,6 @@
 //! The integration tests: one binary, real PostgreSQL, the real `fleet`. `tests/README.md` says how to run them.
 
+mod contract;
 mod guards;
 mod inventory;
 mod planning;
