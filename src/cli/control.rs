@@ -1,6 +1,6 @@
 //! `fleet init` and `fleet reconcile`: the control schema itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -116,11 +116,10 @@ async fn read_and_compare(
             HistorySnapshot::Unreadable { message, .. } => unreadable.push((id, message.clone())),
         }
     }
-    let skipped: Vec<TenantId> = unreadable.iter().map(|(id, _)| id.clone()).collect();
     let whole_fleet = arguments.selection.typed().is_none();
-    let mut disagreements = lease.reconcile(&histories, whole_fleet).await?;
     // what cannot be read is not known to be gone
-    disagreements.retain(|disagreement| !skipped.contains(&disagreement.tenant));
+    let skipped: HashSet<&TenantId> = unreadable.iter().map(|(id, _)| id).collect();
+    let disagreements = lease.reconcile(&histories, &skipped, whole_fleet).await?;
     Ok(Outcome {
         tenants: histories.len(),
         disagreements,

@@ -1,6 +1,6 @@
 //! Rebuilding the ledger from the tenants' histories, which are the truth.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::queries::tenant_id;
 use super::{Lease, LedgerError, lease, run};
@@ -23,13 +23,15 @@ pub type LastSeen = Option<Version>;
 
 impl Lease {
     /// Compares what the ledger last knew of each tenant with the histories, writes the histories
-    /// down, and closes runs whose process has died. Answers where they disagreed.
+    /// down, and closes runs whose process has died. Answers where they disagreed. What is known of
+    /// a tenant whose history is `unreadable` stays as it is.
     ///
     /// # Errors
     /// Where the ledger cannot be read or written.
     pub async fn reconcile(
         &self,
         histories: &HashMap<TenantId, LastSeen>,
+        unreadable: &HashSet<&TenantId>,
         whole_fleet: bool,
     ) -> Result<Vec<Disagreement>, LedgerError> {
         let action = "reconcile";
@@ -48,6 +50,7 @@ impl Lease {
         let disagreements: Vec<Disagreement> = rows
             .iter()
             .filter_map(|row| Some((tenant_id(row, 0)?, row.get(2))))
+            .filter(|(tenant, _)| !unreadable.contains(tenant))
             .filter_map(|(tenant, ledger): (TenantId, LastSeen)| {
                 let history = histories.get(&tenant).copied();
                 let disagrees = match history {
