@@ -3,6 +3,7 @@
 mod contract;
 mod guards;
 mod inventory;
+mod ledger;
 mod planning;
 mod support;
 
