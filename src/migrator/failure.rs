@@ -1,6 +1,6 @@
 //! From PostgreSQL's error to a failure that names the file, the statement and the line.
 
-use tokio_postgres::error::{DbError, ErrorPosition};
+use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
 use super::message::{GUARD_MARK, Message, Part};
 use crate::migration::Migration;
@@ -144,7 +144,26 @@ fn locate(
         }
         (None, Part::Prefix) => {}
     }
-    failure
+    match hint(db_error.code(), part) {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}
+
+/// What to do about errors that come of how fleet runs a file. PostgreSQL's own hints go first.
+fn hint(code: &SqlState, part: Part) -> Option<&'static str> {
+    match (code, part) {
+        (_, Part::HistoryRow(_)) => Some(
+            "the file itself ran: does it change the role, drop its own schema, or make its transaction read-only?",
+        ),
+        (code, _) if *code == SqlState::INVALID_TRANSACTION_TERMINATION => Some(
+            "fleet opens and ends the transaction itself: nothing that the file calls may COMMIT or ROLLBACK",
+        ),
+        (code, Part::File(..)) if *code == SqlState::QUERY_CANCELED => {
+            Some("execution.statement_timeout ended it, or somebody's cancel")
+        }
+        _ => None,
+    }
 }
 
 struct FilePosition {
