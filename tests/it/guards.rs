@@ -77,6 +77,7 @@ fn a_file_that_touches_fleets_own_pin_is_rolled_back() {
 fn a_role_that_may_not_write_the_history_is_named_as_the_reason() {
     let failure = refused_in_one_tenant("SET ROLE pg_monitor");
     assert_says(&failure["message"], &["permission denied"]);
+    assert_says(&failure["hint"], &["change the role"]);
     assert_eq!(failure["sqlstate"], "42501");
 }
 
@@ -84,6 +85,7 @@ fn a_role_that_may_not_write_the_history_is_named_as_the_reason() {
 fn a_read_only_transaction_is_named_as_the_reason() {
     let failure = refused_in_one_tenant("SET TRANSACTION READ ONLY");
     assert_says(&failure["message"], &["read-only"]);
+    assert_says(&failure["hint"], &["read-only"]);
     assert_eq!(failure["sqlstate"], "25006");
 }
 

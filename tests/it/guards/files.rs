@@ -107,6 +107,10 @@ fn a_procedure_that_commits_cannot_end_the_transaction() {
     assert_eq!(failure["migration"], "V2__call");
     assert_eq!(failure["statement"], 2);
     assert_eq!(failure["sqlstate"], "2D000");
+    assert_says(
+        &failure["hint"],
+        &["nothing that the file calls may COMMIT"],
+    );
     assert_applied_exactly_once(&db, &schemas, &[1]);
     assert_nothing_left(&db);
 }
@@ -147,6 +151,7 @@ fn a_file_that_drops_its_own_schema_is_rolled_back() {
     let failure = &tenant(&run, "tenant_0002")["failure"];
     assert_eq!(failure["migration"], "V2__drop");
     assert_says(&failure["message"], &["while recording the migration"]);
+    assert_says(&failure["hint"], &["drop its own schema"]);
     assert_applied_exactly_once(&db, &schemas[1..2], &[1]);
     assert_public_is_empty(&db);
 }

@@ -43,9 +43,9 @@ fn hostile_names_of_a_list_are_migrated_and_reported() {
     assert_nothing_left(&db);
     let status = fleet.json(&["status"], 0);
     assert_eq!(status["totals"]["up_to_date"], HOSTILE.len());
-    let recorded: i64 =
+    let recorded: usize =
         db.query_one("SELECT count(*) FROM fleet_control.tenants WHERE version = 1");
-    assert_eq!(recorded, HOSTILE.len() as i64);
+    assert_eq!(recorded, HOSTILE.len());
 }
 
 #[test]

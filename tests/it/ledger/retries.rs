@@ -79,6 +79,7 @@ fn a_statement_that_runs_too_long_is_not_tried_again() {
     let failure = &tenant(&run, "tenant_0001")["failure"];
     assert_eq!(failure["sqlstate"], "57014");
     assert_eq!(failure["statement"], 2);
+    assert_says(&failure["hint"], &["execution.statement_timeout"]);
     assert_eq!(failure["class"], "permanent");
     assert_eq!(tenant(&run, "tenant_0001")["attempts"], 1);
     assert_applied_exactly_once(&db, &schemas, &[1]);
