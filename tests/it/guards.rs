@@ -3,6 +3,7 @@
 mod files;
 mod leaks;
 mod places;
+mod settings;
 
 use serde_json::Value;
 
