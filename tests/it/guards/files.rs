@@ -197,6 +197,19 @@ fn a_file_that_cannot_run_in_a_transaction_is_refused_before_anything_is_touched
     assert_untouched(&db);
 }
 
+#[test]
+fn a_file_that_is_no_text_is_refused() {
+    for bytes in [&b"SELECT 1;\n\xff\xfe"[..], b"SELECT 1;\nSELECT '\0';\n"] {
+        let db = TestDatabase::create(Server::A);
+        tenants(&db, 1);
+        let fleet = TestFleet::new(&db).probe_migrations(1..=1);
+        std::fs::write(fleet.migration_path("V2__bytes"), bytes).expect("a file");
+        let run = fleet.fleet(&["migrate"]);
+        run.assert_code(3).assert_stderr_has("V2__bytes.sql:2");
+        assert_untouched(&db);
+    }
+}
+
 /// `plan` and `migrate` both refuse the set, name the place, and touch nothing.
 #[track_caller]
 fn assert_refused_at(file: &str, place: &str, says: &[&str]) {

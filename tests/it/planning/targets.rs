@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::support::{
-    Server, TestDatabase, TestFleet, assert_applied_exactly_once, assert_untouched, tenant, tenants,
+    Server, TestDatabase, TestFleet, assert_applied_exactly_once, assert_says, assert_untouched,
+    tenant, tenants, wait_until,
 };
 
 #[test]
@@ -105,6 +106,38 @@ fn a_set_that_cannot_be_read_is_refused_with_every_reason() {
             .assert_stderr_has("V4-with-hyphen");
     }
     assert_untouched(&db);
+}
+
+#[test]
+fn a_set_is_read_once_though_its_files_change_during_the_run() {
+    let (db, schemas, fleet) = three_migrations();
+    let fleet = fleet
+        .set("execution.concurrency", 1)
+        .set("execution.lock_timeout", "60s");
+    fleet.json(&["migrate", "--to", "2"], 0);
+    fleet.write_migration(
+        "V3__probe_3",
+        "ALTER TABLE t1 ADD more text;\nINSERT INTO probe VALUES (3);\n",
+    );
+    let lock = db.hold_lock("LOCK TABLE tenant_0001.t1");
+    let run = fleet.spawn(&["migrate"]);
+    wait_until("the first tenant waits", || lock.waiters() == 1);
+    fleet.write_migration("V3__probe_3", "nonsense");
+    lock.release();
+    run.wait().assert_code(0);
+    assert_applied_exactly_once(&db, &schemas, &[1, 2, 3]);
+}
+
+#[test]
+fn converted_line_ends_are_an_edit_and_the_hint_says_so() {
+    let (_db, _schemas, fleet) = three_migrations();
+    fleet.json(&["migrate"], 0);
+    let path = fleet.migration_path("V2__probe_2");
+    let text = std::fs::read_to_string(path).expect("the file");
+    fleet.write_migration("V2__probe_2", &text.replace('\n', "\r\n"));
+    let plan = fleet.json(&["plan"], 7);
+    assert_says(&tenant(&plan, "tenant_0001")["reason"], &["V2__probe_2"]);
+    assert_says(&tenant(&plan, "tenant_0001")["hint"], &["line ends"]);
 }
 
 fn three_migrations() -> (TestDatabase, Vec<String>, TestFleet) {

@@ -29,15 +29,6 @@ pub(crate) fn each_tenants(document: &Value, key: &str) -> Vec<String> {
         .collect()
 }
 
-/// The keys of an object, in their order.
-#[track_caller]
-pub(crate) fn keys(object: &Value) -> Vec<&str> {
-    let object = object
-        .as_object()
-        .unwrap_or_else(|| panic!("no object: {object}"));
-    object.keys().map(String::as_str).collect()
-}
-
 /// Insists that a value is a text that holds all of these.
 #[track_caller]
 pub(crate) fn assert_says(value: &Value, parts: &[&str]) {

@@ -26,7 +26,7 @@ pub(crate) use checks::{
 };
 pub(crate) use database::{TestDatabase, tenants};
 pub(crate) use documents::{
-    assert_public_is_empty, assert_says, assert_untouched, each_tenants, keys, tenant,
+    assert_public_is_empty, assert_says, assert_untouched, each_tenants, tenant,
 };
 pub(crate) use fleet::TestFleet;
 pub(crate) use private_server::PrivateServer;
