@@ -118,18 +118,17 @@ impl Control {
     /// # Errors
     /// Where that fails, or the schema was written by a later fleet.
     pub async fn ensure(&mut self) -> Result<ControlState, LedgerError> {
-        let before = self.state().await?;
-        if before == ControlState::Current {
-            return Ok(before);
+        if self.state().await? == ControlState::Current {
+            return Ok(ControlState::Current);
         }
         self.lock_upgrade().await?;
-        let upgraded = self.upgrade().await;
+        let before = self.upgrade().await;
         // the lock would go with the session; freeing it early lets others go on
         let _ = self
             .client()
             .query_one("SELECT pg_catalog.pg_advisory_unlock($1)", &[&UPGRADE_LOCK])
             .await;
-        upgraded.map(|()| before)
+        before
     }
 
     async fn lock_upgrade(&self) -> Result<(), LedgerError> {
@@ -149,10 +148,11 @@ impl Control {
         }
     }
 
-    async fn upgrade(&mut self) -> Result<(), LedgerError> {
+    async fn upgrade(&mut self) -> Result<ControlState, LedgerError> {
         // another process may have done it while this one waited for the lock
-        if self.state().await? == ControlState::Current {
-            return Ok(());
+        let before = self.state().await?;
+        if before == ControlState::Current {
+            return Ok(before);
         }
         let create = format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema.quoted());
         self.client()
@@ -168,7 +168,7 @@ impl Control {
                 schema,
                 source: Box::new(source),
             })?;
-        Ok(())
+        Ok(before)
     }
 }
 
