@@ -10,10 +10,16 @@ use crate::support::{
 fn twelve_processes_create_the_control_schema_at_once() {
     let db = TestDatabase::create(Server::A);
     let fleet = TestFleet::new(&db);
-    let racing: Vec<Child> = (0..12).map(|_| fleet.spawn(&["init"])).collect();
+    let racing: Vec<Child> = (0..12)
+        .map(|_| fleet.spawn(&["-o", "json", "init"]))
+        .collect();
+    let mut created = 0;
     for process in racing {
-        process.wait().assert_code(0);
+        let process = process.wait();
+        process.assert_code(0);
+        created += usize::from(process.json()["action"] == "created");
     }
+    assert_eq!(created, 1, "one says that it was the one");
     let versions: i64 = db.query_one("SELECT count(*) FROM fleet_control.refinery_schema_history");
     assert!(versions >= 1);
     let again = fleet.json(&["init"], 0);
