@@ -178,10 +178,11 @@ fn ledger_exit(error: &LedgerError) -> ExitCode {
         LedgerError::Connect(pg) => pg_exit(pg),
         LedgerError::LeaseHeld(_) => ExitCode::LeaseHeld,
         LedgerError::Newer { .. } => ExitCode::Refused,
-        LedgerError::NoSuchRun(_) | LedgerError::AmbiguousRun { .. } => ExitCode::Usage,
+        LedgerError::NoSuchRun(_) | LedgerError::AmbiguousRun { .. } | LedgerError::Missing(_) => {
+            ExitCode::Usage
+        }
         LedgerError::Query { .. }
         | LedgerError::Upgrade { .. }
-        | LedgerError::Missing(_)
         | LedgerError::LeaseLost(_)
         | LedgerError::Conflict { .. } => ExitCode::Unexpected,
     }

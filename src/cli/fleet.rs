@@ -25,6 +25,9 @@ use crate::tenant::{DatabaseName, SchemaName, Tenant, TenantFilter, TenantPatter
 /// How long one host may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a statement of the ledger's may wait or run.
+const LEDGER_TIMEOUT: Duration = Duration::from_mins(1);
+
 /// The config, with its databases open.
 pub(super) struct Fleet {
     /// The config.
@@ -40,6 +43,14 @@ struct OpenDatabase {
     /// down must not be in the way of the rest.
     is_needed: bool,
     pool: Pool,
+}
+
+/// The tenants of the databases that a command is about.
+pub(super) struct Found {
+    /// Those that are meant.
+    pub(super) selected: Vec<Tenant>,
+    /// The rest: their histories tell whether the set is what was applied elsewhere.
+    pub(super) others: Vec<Tenant>,
 }
 
 /// Which databases a command needs.
@@ -132,8 +143,8 @@ impl Fleet {
         Ok(Arc::new(source::read(&self.config.migrations.directory)?))
     }
 
-    /// The tenants that the config finds and the command line selects.
-    pub(super) async fn tenants(&self, selection: &Selection) -> anyhow::Result<Vec<Tenant>> {
+    /// The tenants that the config finds, those apart that the command line selects.
+    pub(super) async fn tenants(&self, selection: &Selection) -> anyhow::Result<Found> {
         let filter = selection.filter();
         let finding = self.needed().map(|(config, open)| self.find(config, open));
         let found = try_join_all(finding).await?;
@@ -142,15 +153,24 @@ impl Fleet {
         }
         self.check_found(&found)?;
         let all: Vec<Tenant> = found.into_iter().flatten().collect();
-        let count = all.len();
-        let selected: Vec<Tenant> = all.into_iter().filter(|t| filter.matches(t)).collect();
-        match selection.typed() {
-            Some(selection) if selected.is_empty() => Err(Refusal::EmptySelection {
-                selection,
-                found: count,
+        let empty = |selection: String| Refusal::EmptySelection {
+            selection,
+            found: all.len(),
+        };
+        // one typo among several patterns is one too many
+        for pattern in &filter.tenants {
+            if !all.iter().any(|tenant| pattern.matches(&tenant.id)) {
+                return Err(empty(format!("--tenant {}", pattern.as_str())).into());
             }
-            .into()),
-            _ => Ok(selected),
+        }
+        match selection.typed() {
+            Some(selection) if !all.iter().any(|tenant| filter.matches(tenant)) => {
+                Err(empty(selection).into())
+            }
+            _ => {
+                let (selected, others) = all.into_iter().partition(|t| filter.matches(t));
+                Ok(Found { selected, others })
+            }
         }
     }
 
@@ -167,6 +187,7 @@ impl Fleet {
     ) -> anyhow::Result<Vec<Tenant>> {
         let client = pg::checkout(&open.pool, &open.name).await?;
         let reserved = self.config.reserved_schemas(config);
+        inventory::check_search_path(&client, &open.name, &config.search_path).await?;
         let found = inventory::find(&client, &open.name, &config.source, &reserved).await;
         if found.is_err() {
             // a registry query may have left the session in any state
@@ -233,16 +254,39 @@ impl Fleet {
         }
     }
 
-    /// Reads the tenants' histories and decides what happens to each.
+    /// Reads the tenants' histories and decides what happens to each that is selected.
     pub(super) async fn plan(
         &self,
         set: &MigrationSet,
         target: Option<Version>,
-        tenants: Vec<Tenant>,
+        found: Found,
     ) -> anyhow::Result<Plan> {
+        let mut histories = self.read_histories(&found).await?;
+        let mut history_of = |tenant: &Tenant| {
+            histories
+                .get_mut(&tenant.id.database)
+                .and_then(|of_database| of_database.remove(&tenant.id.schema))
+                .unwrap_or(HistorySnapshot::SchemaAbsent)
+        };
+        let witnesses: Vec<HistorySnapshot> = found.others.iter().map(&mut history_of).collect();
+        let known = found
+            .selected
+            .into_iter()
+            .map(|tenant| {
+                let history = history_of(&tenant);
+                (tenant, history)
+            })
+            .collect();
+        Ok(plan::build(known, &witnesses, set, target))
+    }
+
+    async fn read_histories(
+        &self,
+        found: &Found,
+    ) -> anyhow::Result<HashMap<DatabaseName, HashMap<SchemaName, HistorySnapshot>>> {
         let table = &self.config.migrations.history_table;
         let mut schemas: HashMap<DatabaseName, Vec<SchemaName>> = HashMap::new();
-        for tenant in &tenants {
+        for tenant in found.selected.iter().chain(&found.others) {
             let of_database = schemas.entry(tenant.id.database.clone()).or_default();
             of_database.push(tenant.id.schema.clone());
         }
@@ -254,21 +298,7 @@ impl Fleet {
                 let histories = history::read(&open.pool, &open.name, schemas, table).await?;
                 anyhow::Ok((open.name.clone(), histories))
             });
-        let mut histories: HashMap<DatabaseName, HashMap<SchemaName, HistorySnapshot>> =
-            try_join_all(read).await?.into_iter().collect();
-        let known = tenants
-            .into_iter()
-            .map(|tenant| {
-                let history = histories
-                    .get_mut(&tenant.id.database)
-                    .and_then(|of_database| of_database.remove(&tenant.id.schema))
-                    .unwrap_or(HistorySnapshot::SchemaAbsent);
-                (tenant, history)
-            })
-            .collect();
-        let plan = plan::build(known, set, target);
-        refuse_stepwise(&plan, set)?;
-        Ok(plan)
+        Ok(try_join_all(read).await?.into_iter().collect())
     }
 
     /// What executes a plan.
@@ -313,10 +343,10 @@ impl Fleet {
             None => self.databases[0].pool.url().clone(),
         };
         let options = SessionOptions {
-            // the ledger's own statements are short; a wait for its rows must not be cut by a
-            // tenant's limits
-            lock_timeout: Duration::ZERO,
-            statement_timeout: Duration::ZERO,
+            // the ledger's own statements are short, and not a matter of the tenants' limits; a wait
+            // for somebody who locks its tables must end
+            lock_timeout: LEDGER_TIMEOUT,
+            statement_timeout: LEDGER_TIMEOUT,
             ..session_options(&self.config, "fleet ledger")
         };
         Ok(Control::connect(&url, &options, &self.config.control.schema).await?)
@@ -334,7 +364,7 @@ impl Fleet {
 
 /// Non-transactional migrations are not executed by this version: nothing is touched rather than
 /// half of them run without a way to carry on.
-fn refuse_stepwise(plan: &Plan, set: &MigrationSet) -> Result<(), Refusal> {
+pub(super) fn refuse_stepwise(plan: &Plan, set: &MigrationSet) -> Result<(), Refusal> {
     let waiting = |version: Version| {
         plan.tenants
             .iter()

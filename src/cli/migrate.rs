@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::Context;
 use tokio::sync::mpsc;
 
-use super::fleet::{Fleet, Needed};
+use super::fleet::{Fleet, Found, Needed, refuse_stepwise};
 use super::options::{Global, MigrateArguments, Selection};
 use super::output::Output;
 use super::signals::{self, Stop};
@@ -18,7 +18,6 @@ use crate::plan::{self, Action, Plan};
 use crate::report::{self, Reporter, Stepwise};
 use crate::rollout::{Concurrency, Rollout, RolloutEvent, RolloutPolicy, StopWatch, settled};
 use crate::run::{ExitCode, RunId};
-use crate::tenant::Tenant;
 
 /// Plans and migrates.
 pub(super) async fn execute(
@@ -95,12 +94,13 @@ impl Order {
         fleet: &Fleet,
         lease: Lease,
         set: &Arc<MigrationSet>,
-        tenants: Vec<Tenant>,
+        tenants: Found,
         output: &Output,
         stop: &mut StopWatch,
     ) -> anyhow::Result<ExitCode> {
         let planned = fleet.plan(set, self.target, tenants);
         let plan = signals::unless_stopped(stop, planned).await?;
+        refuse_stepwise(&plan, set)?;
         let (run, ledger) = lease.open(&self.new_run(&plan, set)).await?;
         let rollout = Rollout {
             migrator: Arc::new(fleet.migrator(set, &plan)),

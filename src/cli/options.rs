@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::migration::Version;
+use crate::report::shell_word;
 use crate::tenant::{DatabaseName, TenantFilter, TenantPattern};
 
 const EXIT_CODES: &str = "\
@@ -170,9 +171,12 @@ impl Selection {
         let tenants = self
             .tenants
             .iter()
-            .map(|p| format!("--tenant {}", p.as_str()));
+            .map(|p| format!("--tenant {}", shell_word(p.as_str())));
         let databases = self.databases.iter().map(|d| format!("--database {d}"));
-        let labels = self.labels.iter().map(|(k, v)| format!("--label {k}={v}"));
+        let labels = self
+            .labels
+            .iter()
+            .map(|(k, v)| format!("--label {}", shell_word(&format!("{k}={v}"))));
         let typed: Vec<String> = tenants.chain(databases).chain(labels).collect();
         (!typed.is_empty()).then(|| typed.join(" "))
     }

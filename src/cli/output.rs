@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::error;
-use super::options::{Color, DEFAULT_CONFIG, Global, OutputFormat};
+use super::options::{Color, DEFAULT_CONFIG, Global, OutputFormat, Selection};
 use crate::report::{self, ColorChoice, Format, Invocation, Screen, Style, Verbosity};
 use crate::run;
 
 /// How this process talks.
+#[derive(Clone)]
 pub(super) struct Output {
     /// What `--output` asks for.
     pub(super) format: Format,
@@ -42,6 +43,16 @@ impl Output {
             },
             screen: Screen::detect(color, invocation(global)),
         }
+    }
+
+    /// The same, for a command over selected tenants: what it proposes is about the same ones.
+    pub(super) fn selecting(&self, selection: &Selection) -> Self {
+        let mut output = self.clone();
+        if let Some(typed) = selection.typed() {
+            let style = &mut output.screen.stdout;
+            style.invocation = style.invocation.with_selection(&typed);
+        }
+        output
     }
 
     /// Writes a result: text for people, or the document in one of the machine formats.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::fleet::{Fleet, Needed};
+use super::fleet::{Fleet, Found, Needed};
 use super::migrate::{Order, take_lease};
 use super::options::{Global, ResumeArguments};
 use super::output::Output;
@@ -84,17 +84,12 @@ async fn run_to_resume(lease: &Lease, asked: Option<&str>) -> anyhow::Result<Opt
 }
 
 /// The tenants that the run left, as far as the fleet still has them.
-fn select(
-    tenants: Vec<Tenant>,
-    left: Vec<TenantId>,
-    run: &RunRecord,
-    output: &Output,
-) -> Vec<Tenant> {
+fn select(found: Found, left: Vec<TenantId>, run: &RunRecord, output: &Output) -> Found {
     let mut left: HashSet<TenantId> = left.into_iter().collect();
-    let selected: Vec<Tenant> = tenants
+    let (selected, done): (Vec<Tenant>, Vec<Tenant>) = found
+        .selected
         .into_iter()
-        .filter(|tenant| left.remove(&tenant.id))
-        .collect();
+        .partition(|tenant| left.remove(&tenant.id));
     if !left.is_empty() {
         let mut names: Vec<String> = left.iter().map(ToString::to_string).collect();
         names.sort();
@@ -106,5 +101,7 @@ fn select(
             names.join(", "),
         ));
     }
-    selected
+    let mut others = found.others;
+    others.extend(done);
+    Found { selected, others }
 }

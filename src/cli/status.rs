@@ -60,7 +60,7 @@ async fn show(
             &document,
         )?;
     } else {
-        output.result(
+        output.selecting(&arguments.selection).result(
             |out, style, verbosity| report::status(out, &status, style, verbosity),
             &document,
         )?;

@@ -15,7 +15,7 @@ pub(super) async fn execute(
     let fleet = Fleet::open(global, Needed::Tenants(&arguments.selection), output).await?;
     let found = fleet.tenants(&arguments.selection).await;
     fleet.close().await?;
-    let tenants = found?;
+    let tenants = found?.selected;
     output.result(
         |out, style, _| report::tenants(out, &tenants, style),
         &report::tenants_document(&tenants),

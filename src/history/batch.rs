@@ -1,5 +1,7 @@
 //! Reads history tables, many with one message.
 
+use std::fmt::Write as _;
+
 use futures_util::{StreamExt, pin_mut};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -50,24 +52,25 @@ async fn read_message(
     tables: &[HistoryTable],
     table: &str,
 ) -> Result<Vec<(SchemaName, HistorySnapshot)>, tokio_postgres::Error> {
-    let text = tables
-        .iter()
-        .map(|found| {
-            format!(
-                "SELECT version,name,checksum,applied_on FROM {}.{}",
-                found.schema.quoted(),
-                quote_identifier(table)
-            )
-        })
-        .collect::<Vec<_>>()
-        .join(";");
+    // a policy must end in an error: a history of which no row is seen would look empty
+    let mut text = "SET LOCAL row_security=off".to_owned();
+    for found in tables {
+        let _ = write!(
+            text,
+            ";SELECT version,name,checksum,applied_on FROM {}.{}",
+            found.schema.quoted(),
+            quote_identifier(table)
+        );
+    }
     let answers = client.simple_query_raw(&text).await?;
     pin_mut!(answers);
     let mut histories = Vec::with_capacity(tables.len());
     let mut rows = Vec::new();
+    let mut is_setting = true;
     while let Some(answer) = answers.next().await {
         match answer? {
             SimpleQueryMessage::Row(row) => rows.push(parse(&row)),
+            SimpleQueryMessage::CommandComplete(_) if is_setting => is_setting = false,
             SimpleQueryMessage::CommandComplete(_) => {
                 if let Some(found) = tables.get(histories.len()) {
                     let history = snapshot(found, std::mem::take(&mut rows));

@@ -113,8 +113,7 @@ fn denied(role: &str, privilege: &str) -> HistorySnapshot {
     }
 }
 
-/// A schema without a history is either new or somebody else's: relations tell. Those of an
-/// extension do not count.
+/// A schema without a history is either new or somebody else's: relations tell.
 async fn count_relations(
     client: &Client,
     without_table: HashMap<Oid, SchemaName>,
@@ -123,25 +122,41 @@ async fn count_relations(
     if without_table.is_empty() {
         return Ok(());
     }
-    let oids: Vec<Oid> = without_table.keys().copied().collect();
-    let rows = client
-        .query(
-            "SELECT c.relnamespace, pg_catalog.count(*) FROM pg_catalog.pg_class c \
-             WHERE c.relnamespace = ANY($1) AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') \
-               AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
-                 WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') \
-             GROUP BY c.relnamespace",
-            &[&oids],
-        )
-        .await?;
-    let counts: HashMap<Oid, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    for (oid, schema) in without_table {
-        let relations = counts
-            .get(&oid)
-            .map_or(0, |count| u64::try_from(*count).unwrap_or(0));
+    let schemas: Vec<&SchemaName> = without_table.values().collect();
+    let mut counts = relations(client, &schemas, "").await?;
+    for schema in without_table.into_values() {
+        let relations = counts.remove(&schema).unwrap_or(0);
         found
             .settled
             .insert(schema, HistorySnapshot::NoTable { relations });
     }
     Ok(())
+}
+
+/// How many relations each of these schemas holds beside the history table. Those of an extension do
+/// not count; schemas without any are left out.
+pub(super) async fn relations(
+    client: &Client,
+    schemas: &[&SchemaName],
+    table: &str,
+) -> Result<HashMap<SchemaName, u64>, tokio_postgres::Error> {
+    let names: Vec<&str> = schemas.iter().map(|schema| schema.as_str()).collect();
+    let rows = client
+        .query(
+            "SELECT n.nspname::text, pg_catalog.count(*) FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relname <> $2 \
+               AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
+                 WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') \
+             GROUP BY n.nspname",
+            &[&names, &table],
+        )
+        .await?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| {
+            let relations = u64::try_from(row.get::<_, i64>(1)).unwrap_or(0);
+            Some((SchemaName::parse(row.get(0)).ok()?, relations))
+        })
+        .collect())
 }

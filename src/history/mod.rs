@@ -89,7 +89,33 @@ pub async fn read(
                 .map(|(schema, history)| (schema, rows_seen.share(history))),
         );
     }
+    let client = pg::checkout(pool, database).await?;
+    doubt_empty(&client, &mut histories, table)
+        .await
+        .map_err(query_error)?;
     Ok(histories)
+}
+
+/// An empty history beside tables was emptied, or belongs to a schema that another tool made: it does
+/// not mean that nothing was applied.
+async fn doubt_empty(
+    client: &Client,
+    histories: &mut HashMap<SchemaName, HistorySnapshot>,
+    table: &str,
+) -> Result<(), tokio_postgres::Error> {
+    let is_empty = |history: &HistorySnapshot| matches!(history, HistorySnapshot::Rows { rows, .. } if rows.is_empty());
+    let empty: Vec<&SchemaName> = histories
+        .iter()
+        .filter(|(_, history)| is_empty(history))
+        .map(|(schema, _)| schema)
+        .collect();
+    if empty.is_empty() {
+        return Ok(());
+    }
+    for (schema, relations) in catalog::relations(client, &empty, table).await? {
+        histories.insert(schema, HistorySnapshot::NoTable { relations });
+    }
+    Ok(())
 }
 
 /// Reads one tenant's history on a connection at hand.
@@ -104,6 +130,7 @@ pub async fn read_one(
     let found = catalog::look(client, std::slice::from_ref(schema), table).await?;
     let (tables, mut histories) = found.split();
     histories.extend(batch::read(client, &tables, table).await?);
+    doubt_empty(client, &mut histories, table).await?;
     Ok(histories
         .remove(schema)
         .unwrap_or(HistorySnapshot::SchemaAbsent))

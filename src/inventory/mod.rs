@@ -47,6 +47,14 @@ pub enum Finder {
 /// Why the tenants of a database are not known.
 #[derive(Debug, thiserror::Error)]
 pub enum InventoryError {
+    /// Shared schemas that the config names and the database does not have.
+    #[error("database {database}: search_path names {}, which does not exist there", missing.join(", "))]
+    SearchPath {
+        /// Which database.
+        database: DatabaseName,
+        /// The names.
+        missing: Vec<String>,
+    },
     /// The list of schemas could not be read, or the connection broke.
     #[error("database {database}: cannot read which schemas exist: {}", describe(.cause))]
     Catalog {
@@ -114,6 +122,39 @@ impl std::fmt::Display for QueryFailure {
         }
         Ok(())
     }
+}
+
+/// Checks that the shared schemas of a search path exist: PostgreSQL passes over those that do not.
+///
+/// # Errors
+/// The server's, or the names that are missing.
+pub async fn check_search_path(
+    client: &Client,
+    database: &DatabaseName,
+    shared: &[String],
+) -> Result<(), InventoryError> {
+    if shared.is_empty() {
+        return Ok(());
+    }
+    let rows = client
+        .query(
+            "SELECT s FROM pg_catalog.unnest($1::text[]) AS s \
+             WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = s)",
+            &[&shared],
+        )
+        .await
+        .map_err(|cause| InventoryError::Catalog {
+            database: database.clone(),
+            cause,
+        })?;
+    let missing: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(InventoryError::SearchPath {
+        database: database.clone(),
+        missing,
+    })
 }
 
 /// Finds the tenants of one database, by name. `reserved` are schemas that are never tenants: the

@@ -15,7 +15,7 @@ pub(super) enum Guard {
     Lock,
     /// The tenant's schema is not where the search path leads.
     Schema,
-    /// The file ended the transaction.
+    /// The file ended the transaction, or reset all of its settings.
     Transaction,
     /// The file moved the search path.
     SearchPath,
@@ -55,8 +55,8 @@ impl Guard {
             ),
             Self::Transaction => (
                 FailureClass::Permanent,
-                "the file ended the transaction that fleet had begun; its history row was not written",
-                "take COMMIT and ROLLBACK out of the file, and look at what it left behind",
+                "the file reset the settings of its transaction, or ended it; its history row was not written",
+                "take RESET ALL, COMMIT, ROLLBACK and what sets fleet.pin out of the file; after a COMMIT, look at what it left behind",
             ),
             Self::SearchPath => (
                 FailureClass::Permanent,

@@ -181,7 +181,14 @@ impl Envelope {
         let mut text = prefix.join(";");
         let mut characters = text.chars().count();
         let mut files = Vec::with_capacity(migrations.len());
-        for migration in migrations {
+        for (index, migration) in migrations.iter().enumerate() {
+            if index > 0 {
+                // what the file before has set is not for this one
+                let settings = format!(";{}", self.settings().join(";"));
+                text.push_str(&settings);
+                characters += settings.chars().count();
+                statements += self.settings().len();
+            }
             text.push_str(";\n");
             characters += 2;
             files.push(FilePlace {
@@ -202,12 +209,18 @@ impl Envelope {
         Message { text, files }
     }
 
-    fn prefix(&self, expected: ExpectedHistory) -> Vec<String> {
-        let mut prefix = vec![
-            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned(),
+    /// The limits of a migration, and the role that fleet came as.
+    fn settings(&self) -> [String; 3] {
+        [
+            "RESET ROLE".to_owned(),
             format!("SET LOCAL lock_timeout={}", self.lock_timeout_ms),
             format!("SET LOCAL statement_timeout={}", self.statement_timeout_ms),
-        ];
+        ]
+    }
+
+    fn prefix(&self, expected: ExpectedHistory) -> Vec<String> {
+        let mut prefix = vec!["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned()];
+        prefix.extend(self.settings());
         if self.setup == Setup::Schema {
             prefix.push(format!(
                 "CREATE SCHEMA IF NOT EXISTS {}",
@@ -322,12 +335,13 @@ mod tests {
         };
         let message = envelope(Setup::History).message(&[&a, &b], start, "now");
         let prefix = message.files[0].statements_before;
-        assert_eq!(prefix, 7);
+        assert_eq!(prefix, 8);
         assert_eq!(message.part(prefix - 1), Part::Prefix);
         assert_eq!(message.part(prefix + 1), Part::File(0, 1));
         assert_eq!(message.part(prefix + 2), Part::HistoryRow(0));
-        assert_eq!(message.part(prefix + 3), Part::File(1, 0));
-        assert_eq!(message.part(prefix + 5), Part::Commit);
+        assert_eq!(message.part(prefix + 3), Part::Prefix);
+        assert_eq!(message.part(prefix + 6), Part::File(1, 0));
+        assert_eq!(message.part(prefix + 8), Part::Commit);
 
         let byte = message.text.find("three").unwrap();
         let character = message.text[..byte].chars().count() + 1;

@@ -39,6 +39,9 @@ pub struct Assignment {
     pub pending: Arc<[Version]>,
     /// Which attempt, from 1.
     pub attempt: AttemptNumber,
+    /// Whether the last attempt lost its connection, so that it may have committed without our
+    /// hearing of it.
+    pub in_doubt: bool,
 }
 
 /// What an attempt has done: true also where it failed afterwards.
@@ -55,6 +58,8 @@ pub struct Applied {
 pub struct MigrateError {
     /// What was committed before.
     pub applied: Applied,
+    /// Whether more may have been committed: the connection was lost before the answer came.
+    pub in_doubt: bool,
     /// Why it ended.
     pub cause: MigrateErrorCause,
 }

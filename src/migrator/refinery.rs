@@ -140,6 +140,12 @@ impl RefineryMigrator {
         let connection = pg::checkout(&database.pool, &id.database)
             .await
             .map_err(|error| failed(error.failure()))?;
+        let mut dirty = Object::metrics(&connection).recycle_count > 0;
+        if dirty && assignment.attempt > 1 {
+            // the history is about to be read, and not as whatever role another tenant's file left
+            database.pool.reset(&connection).await;
+            dirty = false;
+        }
         let history = self
             .current_history(&connection, assignment)
             .await
@@ -157,7 +163,7 @@ impl RefineryMigrator {
             history: applied_rows(&work.applied),
             pending: work.pending,
             begin,
-            dirty: Object::metrics(&connection).recycle_count > 0,
+            dirty,
             applied: self.found(assignment, &history),
             ended: None,
             client: &connection,
@@ -172,10 +178,12 @@ impl RefineryMigrator {
         let Err(refused) = outcome else {
             return Ok(applied);
         };
+        let in_doubt = matches!(ended, Some(End::Failed { lost: true, .. }));
         let ended = ended.ok_or(refused);
         let cause = self.explain_end(ended, expected, connection, &id.schema);
         Err(MigrateError {
             applied,
+            in_doubt,
             cause: cause.await,
         })
     }
@@ -220,11 +228,11 @@ impl RefineryMigrator {
         MigrateErrorCause::Failed(Box::new(failure))
     }
 
-    /// What of the assignment the history holds already: an earlier attempt may have committed it
-    /// without our hearing of it.
+    /// What of the assignment the history holds already: ours where the last attempt's end is not
+    /// known, else somebody else's.
     fn found(&self, assignment: &Assignment, history: &HistorySnapshot) -> Applied {
         let migrations = match history {
-            HistorySnapshot::Rows { rows, .. } => assignment
+            HistorySnapshot::Rows { rows, .. } if assignment.in_doubt => assignment
                 .pending
                 .iter()
                 .filter(|version| rows.iter().any(|row| row.version == **version))
@@ -252,6 +260,7 @@ impl RefineryMigrator {
             Action::UpToDate => Ok(None),
             Action::Refuse(refusal) => Err(MigrateError {
                 applied: self.found(assignment, history),
+                in_doubt: false,
                 cause: MigrateErrorCause::Refused(refusal),
             }),
         }
@@ -272,6 +281,7 @@ impl TenantMigrator for RefineryMigrator {
 fn failed(failure: Failure) -> MigrateError {
     MigrateError {
         applied: Applied::default(),
+        in_doubt: false,
         cause: MigrateErrorCause::Failed(Box::new(failure)),
     }
 }

@@ -33,10 +33,13 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// Counts each distinct history once, with its number of tenants.
-    pub(super) fn gather(tenants: &[TenantPlan], set: &MigrationSet) -> Self {
+    pub(super) fn gather<'a>(
+        all: impl Iterator<Item = &'a HistorySnapshot>,
+        set: &MigrationSet,
+    ) -> Self {
         let mut histories: HashMap<*const AppliedRow, (Arc<[AppliedRow]>, u64)> = HashMap::new();
-        for tenant in tenants {
-            if let HistorySnapshot::Rows { rows, .. } = &tenant.history {
+        for history in all {
+            if let HistorySnapshot::Rows { rows, .. } = history {
                 let entry = histories.entry(rows.as_ptr());
                 entry.or_insert_with(|| (Arc::clone(rows), 0)).1 += 1;
             }

@@ -119,9 +119,11 @@ pub fn resolve_target(
 }
 
 /// Decides every tenant's fate, first by its own history (equal ones are decided once), then in the
-/// light of what the other tenants say about the set.
+/// light of what all others say about the set; `witnesses` are histories of tenants that are not
+/// selected.
 pub fn build(
     tenants: Vec<(Tenant, HistorySnapshot)>,
+    witnesses: &[HistorySnapshot],
     set: &MigrationSet,
     target: Option<Version>,
 ) -> Plan {
@@ -150,7 +152,8 @@ pub fn build(
             }
         })
         .collect();
-    let evidence = Evidence::gather(&plans, set);
+    let own = plans.iter().map(|plan| &plan.history);
+    let evidence = Evidence::gather(own.chain(witnesses), set);
     for plan in &mut plans {
         evidence.reconsider(plan);
     }

@@ -131,6 +131,12 @@ impl Refusal {
             Self::CorruptHistory { .. } => {
                 "compare the row with another tenant's and correct it by hand"
             }
+            Self::Unreadable {
+                sqlstate: Some(code),
+                ..
+            } if code == "55P03" => {
+                "somebody holds a lock on the history table: look at pg_locks, and run it again"
+            }
             Self::Unreadable { .. } => {
                 "grant fleet's role what it lacks; a role that owns the schema and its tables has all of it"
             }
@@ -182,7 +188,7 @@ impl fmt::Display for Refusal {
                 f.write_str(&texts.join("; "))
             }
             Self::NoHistory { relations } => {
-                write!(f, "{relations} relations but no history table")
+                write!(f, "{relations} relations but no history")
             }
             Self::SchemaMissing => f.write_str("the schema does not exist"),
             Self::CorruptHistory { row, problem } => {

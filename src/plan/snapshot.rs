@@ -29,9 +29,10 @@ pub enum VersionColumn {
 pub enum HistorySnapshot {
     /// There is no such schema.
     SchemaAbsent,
-    /// The schema has no history table.
+    /// The schema has no history table, or an empty one beside other relations.
     NoTable {
-        /// Tables, views and sequences of the schema: more than none means that somebody was here.
+        /// Tables, views and sequences of the schema beside a history table: more than none means that
+        /// somebody was here.
         relations: u64,
     },
     /// The rows, by version. Equal histories of many tenants share one allocation.

@@ -57,7 +57,7 @@ fn plan(histories: Vec<HistorySnapshot>, set: &MigrationSet) -> Vec<Action> {
             (tenant, history)
         })
         .collect();
-    let plan = build(tenants, set, set.head());
+    let plan = build(tenants, &[], set, set.head());
     plan.tenants.into_iter().map(|t| t.action).collect()
 }
 

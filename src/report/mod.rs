@@ -36,7 +36,7 @@ pub use runs::{runs, show};
 pub use safety::Stepwise;
 pub use sink::to_stdout;
 pub use status::status;
-pub use style::{ColorChoice, Invocation, Screen, Stream, Style};
+pub use style::{ColorChoice, Invocation, Screen, Stream, Style, shell_word};
 pub use summary::summary;
 pub use tenants::tenants;
 pub use wording::duration;

@@ -63,9 +63,9 @@ pub fn plan(
             format!("fleet migrate --to {}", plan.target.unwrap_or_default())
         };
         let when = if refused > 0 {
-            "with the options of this plan; refused tenants are left as they are"
+            "does it; refused tenants are left as they are"
         } else {
-            "with the options of this plan"
+            "does it"
         };
         write_next(out, &[(command, when.to_owned())], style)?;
     }

@@ -42,29 +42,57 @@ pub struct Style {
 
 /// How this process was called, as far as another command must repeat it to see the same fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Invocation(&'static str);
+pub struct Invocation {
+    config: &'static str,
+    selection: &'static str,
+}
 
 impl Invocation {
     /// Nothing needs to be repeated.
-    pub const NONE: Self = Self("");
+    pub const NONE: Self = Self {
+        config: "",
+        selection: "",
+    };
 
     /// With a config file that was named; it is remembered for as long as the process lives.
     pub fn with_config(path: &str) -> Self {
-        let is_plain = |c: char| c.is_alphanumeric() || "-_./@+=".contains(c);
-        let argument = if path.chars().all(is_plain) {
-            format!(" -c {path}")
-        } else {
-            format!(" -c '{}'", path.replace('\'', "'\\''"))
-        };
-        Self(argument.leak())
+        Self {
+            config: format!(" -c {}", shell_word(path)).leak(),
+            ..Self::NONE
+        }
+    }
+
+    /// With tenants that were selected, as it was typed.
+    #[must_use]
+    pub fn with_selection(self, typed: &str) -> Self {
+        Self {
+            selection: format!(" {typed}").leak(),
+            ..self
+        }
     }
 
     /// A command of ours, `fleet resume …`, as it must be typed.
     pub(super) fn command(self, command: &str) -> String {
-        match command.strip_prefix("fleet") {
-            Some(rest) => format!("fleet{}{rest}", self.0),
-            None => command.to_owned(),
-        }
+        let Some(rest) = command.strip_prefix("fleet") else {
+            return command.to_owned();
+        };
+        let chooses = rest.starts_with(" migrate") || rest.starts_with(" plan");
+        let selection = if chooses && !rest.contains("--tenant") {
+            self.selection
+        } else {
+            ""
+        };
+        format!("fleet{}{rest}{selection}", self.config)
+    }
+}
+
+/// A word as a POSIX shell takes it.
+pub fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./@+=,:%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 
@@ -249,6 +277,15 @@ mod tests {
         assert_eq!(named.command("fleet show"), "fleet -c ops/fleet.yaml show");
         let odd = Invocation::with_config("it's.yaml");
         assert_eq!(odd.command("fleet show"), r"fleet -c 'it'\''s.yaml' show");
+        let selecting = named.with_selection("--tenant 'a*'");
+        assert_eq!(
+            selecting.command("fleet show"),
+            "fleet -c ops/fleet.yaml show"
+        );
+        assert_eq!(
+            selecting.command("fleet migrate --to 3"),
+            "fleet -c ops/fleet.yaml migrate --to 3 --tenant 'a*'"
+        );
     }
 
     #[test]

@@ -121,6 +121,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
                     history: plan.history.clone(),
                     pending: Arc::clone(pending),
                     attempt: 1,
+                    in_doubt: false,
                 },
                 applied: Applied {
                     migrations: Vec::new(),
@@ -325,15 +326,28 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
 
     fn on_attempt_end(&mut self, mut job: Job, report: AttemptReport) {
         job.spent += report.duration;
-        let (applied, cause) = match report.result {
-            Ok(applied) => (applied, None),
-            Err(MigrateError { applied, cause }) => (applied, Some(cause)),
+        let (applied, in_doubt, cause) = match report.result {
+            Ok(applied) => (applied, false, None),
+            Err(error) => (error.applied, error.in_doubt, Some(error.cause)),
         };
         if applied.version.is_some() {
-            job.applied = applied;
+            job.applied.version = applied.version;
+            // after a doubt the history names again what an earlier attempt is known to have done
+            for migration in applied.migrations {
+                if !job.applied.migrations.contains(&migration) {
+                    job.applied.migrations.push(migration);
+                }
+            }
         }
+        // doubt stays until a later attempt has read the history
+        job.assignment.in_doubt =
+            in_doubt || (job.assignment.in_doubt && applied.version.is_none());
         let duration = report.duration;
         match cause {
+            None if job.applied.migrations.is_empty() => {
+                let reason = "somebody else migrated it meanwhile";
+                self.finish(job, duration, Outcome::UpToDate, Some(reason.into()), None);
+            }
             None => self.finish(job, duration, Outcome::Succeeded, None, None),
             Some(MigrateErrorCause::Cancelled) => {
                 let reason =
@@ -530,6 +544,7 @@ fn panic_report(error: JoinError) -> AttemptReport {
     AttemptReport {
         result: Err(MigrateError {
             applied: Applied::default(),
+            in_doubt: true,
             cause: MigrateErrorCause::Failed(Box::new(failure)),
         }),
         duration: Duration::ZERO,

@@ -218,6 +218,7 @@ mod tests {
                 history: HistorySnapshot::NoTable { relations: 0 },
                 pending: Arc::from([1]),
                 attempt: 1,
+                in_doubt: false,
             },
             applied: Applied::default(),
             spent: Duration::ZERO,

@@ -62,7 +62,7 @@ To V12: 198 of 202 tenants to migrate, 1 up to date, 3 refused
   hint       restore the history table with the schema, or insert the rows of what was applied; fleet never starts at the first version on a schema that is in use
 
 Next:
-  fleet migrate  with the options of this plan; refused tenants are left as they are
+  fleet migrate  does it; refused tenants are left as they are
 "
     );
 }
@@ -92,7 +92,7 @@ To V11: 1 of 1 tenant to migrate, 0 up to date
   tenants    main/a
 
 Next:
-  fleet migrate --to 11  with the options of this plan
+  fleet migrate --to 11  does it
 "
     );
 }
