@@ -18,7 +18,10 @@ pub(super) async fn read(
     table: &str,
 ) -> Result<Vec<(SchemaName, HistorySnapshot)>, tokio_postgres::Error> {
     let mut read = Vec::with_capacity(tables.len());
-    let mut todo: Vec<&[HistoryTable]> = vec![tables];
+    let mut todo: Vec<&[HistoryTable]> = Vec::new();
+    if !tables.is_empty() {
+        todo.push(tables);
+    }
     while let Some(part) = todo.pop() {
         match read_message(client, part, table).await {
             Ok(histories) => read.extend(histories),

@@ -35,10 +35,33 @@ pub(super) async fn look(
     schemas: &[SchemaName],
     table: &str,
 ) -> Result<Found, tokio_postgres::Error> {
+    let mut found = Found {
+        tables: Vec::new(),
+        settled: schemas
+            .iter()
+            .map(|schema| (schema.clone(), HistorySnapshot::SchemaAbsent))
+            .collect(),
+    };
+    let without_table = look_for_tables(client, schemas, table, &mut found).await?;
+    let in_use = count_relations(client, without_table, &mut found).await?;
+    if !in_use.is_empty() {
+        // the relations may be younger than the first look, and the history came with them
+        look_for_tables(client, &in_use, table, &mut found).await?;
+    }
+    Ok(found)
+}
+
+/// Adds what there is to say about schemas with a history; answers those without one.
+async fn look_for_tables(
+    client: &Client,
+    schemas: &[SchemaName],
+    table: &str,
+    found: &mut Found,
+) -> Result<Vec<SchemaName>, tokio_postgres::Error> {
     let names: Vec<&str> = schemas.iter().map(SchemaName::as_str).collect();
     let rows = client
         .query(
-            "SELECT n.nspname::text, n.oid, c.oid, a.atttypid, \
+            "SELECT n.nspname::text, c.oid, a.atttypid, \
                pg_catalog.has_schema_privilege(n.oid, 'USAGE'), \
                pg_catalog.has_schema_privilege(n.oid, 'CREATE'), \
                pg_catalog.has_table_privilege(c.oid, 'SELECT'), \
@@ -52,24 +75,17 @@ pub(super) async fn look(
             &[&names, &table],
         )
         .await?;
-    let mut found = Found {
-        tables: Vec::new(),
-        settled: schemas
-            .iter()
-            .map(|schema| (schema.clone(), HistorySnapshot::SchemaAbsent))
-            .collect(),
-    };
-    let mut without_table: HashMap<Oid, SchemaName> = HashMap::new();
+    let mut without_table = Vec::new();
     for row in &rows {
         let name: &str = row.get(0);
         let Ok(schema) = SchemaName::parse(name) else {
             continue;
         };
-        let (table_oid, column): (Option<Oid>, Option<Oid>) = (row.get(2), row.get(3));
+        let (table_oid, column): (Option<Oid>, Option<Oid>) = (row.get(1), row.get(2));
         if let Some(privilege) = lacking(row, table) {
-            found.settled.insert(schema, denied(row.get(7), &privilege));
+            found.settled.insert(schema, denied(row.get(6), &privilege));
         } else if table_oid.is_none() {
-            without_table.insert(row.get(1), schema);
+            without_table.push(schema);
         } else if let Some(column) = version_column(column) {
             found.settled.remove(&schema);
             found.tables.push(HistoryTable { schema, column });
@@ -81,8 +97,7 @@ pub(super) async fn look(
             found.settled.insert(schema, corrupt);
         }
     }
-    count_relations(client, without_table, &mut found).await?;
-    Ok(found)
+    Ok(without_table)
 }
 
 fn version_column(type_oid: Option<Oid>) -> Option<VersionColumn> {
@@ -96,8 +111,8 @@ fn version_column(type_oid: Option<Oid>) -> Option<VersionColumn> {
 /// What the role may not do, and would have to: found here rather than in the middle of a run. A role
 /// that may only read is enough to look at tenants.
 fn lacking(row: &Row, table: &str) -> Option<String> {
-    let (usable, creatable): (bool, bool) = (row.get(4), row.get(5));
-    let readable: Option<bool> = row.get(6);
+    let (usable, creatable): (bool, bool) = (row.get(3), row.get(4));
+    let readable: Option<bool> = row.get(5);
     match (usable, creatable, readable) {
         (false, ..) => Some("USAGE on the schema".to_owned()),
         (_, false, None) => Some("CREATE on the schema".to_owned()),
@@ -113,24 +128,22 @@ fn denied(role: &str, privilege: &str) -> HistorySnapshot {
     }
 }
 
-/// A schema without a history is either new or somebody else's: relations tell.
+/// A schema without a history is either new or somebody else's: relations tell. Answers the schemas
+/// that are in use.
 async fn count_relations(
     client: &Client,
-    without_table: HashMap<Oid, SchemaName>,
+    without_table: Vec<SchemaName>,
     found: &mut Found,
-) -> Result<(), tokio_postgres::Error> {
-    if without_table.is_empty() {
-        return Ok(());
+) -> Result<Vec<SchemaName>, tokio_postgres::Error> {
+    let schemas: Vec<&SchemaName> = without_table.iter().collect();
+    let counts = relations(client, &schemas, "").await?;
+    let in_use = counts.keys().cloned().collect();
+    for schema in without_table {
+        let relations = counts.get(&schema).copied().unwrap_or(0);
+        let history = HistorySnapshot::NoTable { relations };
+        found.settled.insert(schema, history);
     }
-    let schemas: Vec<&SchemaName> = without_table.values().collect();
-    let mut counts = relations(client, &schemas, "").await?;
-    for schema in without_table.into_values() {
-        let relations = counts.remove(&schema).unwrap_or(0);
-        found
-            .settled
-            .insert(schema, HistorySnapshot::NoTable { relations });
-    }
-    Ok(())
+    Ok(in_use)
 }
 
 /// How many relations each of these schemas holds beside the history table. Those of an extension do
@@ -140,6 +153,9 @@ pub(super) async fn relations(
     schemas: &[&SchemaName],
     table: &str,
 ) -> Result<HashMap<SchemaName, u64>, tokio_postgres::Error> {
+    if schemas.is_empty() {
+        return Ok(HashMap::new());
+    }
     let names: Vec<&str> = schemas.iter().map(|schema| schema.as_str()).collect();
     let rows = client
         .query(

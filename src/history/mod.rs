@@ -97,23 +97,38 @@ pub async fn read(
 }
 
 /// An empty history beside tables was emptied, or belongs to a schema that another tool made: it does
-/// not mean that nothing was applied.
+/// not mean that nothing was applied. It is read again first, for the tables may be younger than the
+/// first look, and the history came with them.
 async fn doubt_empty(
     client: &Client,
     histories: &mut HashMap<SchemaName, HistorySnapshot>,
     table: &str,
 ) -> Result<(), tokio_postgres::Error> {
-    let is_empty = |history: &HistorySnapshot| matches!(history, HistorySnapshot::Rows { rows, .. } if rows.is_empty());
-    let empty: Vec<&SchemaName> = histories
+    let empty: Vec<HistoryTable> = histories
         .iter()
-        .filter(|(_, history)| is_empty(history))
-        .map(|(schema, _)| schema)
+        .filter_map(|(schema, history)| match history {
+            HistorySnapshot::Rows { column, rows } if rows.is_empty() => Some(HistoryTable {
+                schema: schema.clone(),
+                column: *column,
+            }),
+            _ => None,
+        })
         .collect();
-    if empty.is_empty() {
-        return Ok(());
-    }
-    for (schema, relations) in catalog::relations(client, &empty, table).await? {
-        histories.insert(schema, HistorySnapshot::NoTable { relations });
+    let schemas: Vec<&SchemaName> = empty.iter().map(|table| &table.schema).collect();
+    let in_use = catalog::relations(client, &schemas, table).await?;
+    let again: Vec<HistoryTable> = empty
+        .into_iter()
+        .filter(|table| in_use.contains_key(&table.schema))
+        .collect();
+    for (schema, history) in batch::read(client, &again, table).await? {
+        let still_empty = matches!(&history, HistorySnapshot::Rows { rows, .. } if rows.is_empty());
+        let history = match in_use.get(&schema) {
+            Some(relations) if still_empty => HistorySnapshot::NoTable {
+                relations: *relations,
+            },
+            _ => history,
+        };
+        histories.insert(schema, history);
     }
     Ok(())
 }
