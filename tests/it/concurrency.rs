@@ -168,3 +168,35 @@ fn a_slow_database_does_not_hold_up_another() {
     child.wait().assert_code(0);
     assert_eq!(migrated(&slow), held_up.len());
 }
+
+#[test]
+fn a_tenant_that_somebody_migrates_while_fleet_looks_at_it_is_not_refused() {
+    let db = TestDatabase::create(Server::A);
+    let schemas = tenants(&db, 2);
+    let fleet = TestFleet::new(&db)
+        .probe_migrations(1..=1)
+        .set("execution.lock_timeout", "2m");
+    fleet
+        .fleet(&["migrate", "--tenant", "tenant_0002"])
+        .assert_code(0);
+    // fleet has looked for histories when it looks, by means of pg_depend, for relations
+    let somebody = db.connect();
+    somebody.execute("BEGIN; LOCK TABLE pg_catalog.pg_depend IN ACCESS EXCLUSIVE MODE");
+    let child = fleet.spawn(&["-o", "json", "plan"]);
+    wait_until("fleet looks for relations", || {
+        db.query_one::<i64>(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pg_depend'::regclass",
+        ) == 1
+    });
+    for table in ["probe", "t1", "refinery_schema_history"] {
+        somebody.execute(&format!(
+            "CREATE TABLE tenant_0001.{table} AS TABLE tenant_0002.{table}"
+        ));
+    }
+    somebody.execute("COMMIT");
+
+    let plan = child.wait();
+
+    plan.assert_code(0);
+    assert_eq!(plan.json()["totals"]["up_to_date"], schemas.len());
+}
