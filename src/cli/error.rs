@@ -25,6 +25,16 @@ pub(super) enum Refusal {
         /// How many tenants there are.
         found: usize,
     },
+    /// None of what a run left is there.
+    #[error(
+        "nothing of run {run} can be carried on: {names} not selected, or not found by the config now"
+    )]
+    NothingLeftHere {
+        /// Which run.
+        run: String,
+        /// What it left.
+        names: String,
+    },
     /// `--database` names none of the config.
     #[error("no database of the config is called {name}; there is {known}")]
     UnknownDatabase {
@@ -67,7 +77,9 @@ pub(super) enum Refusal {
 impl Refusal {
     fn exit(&self) -> ExitCode {
         match self {
-            Self::EmptySelection { .. } | Self::UnknownDatabase { .. } => ExitCode::Usage,
+            Self::EmptySelection { .. }
+            | Self::NothingLeftHere { .. }
+            | Self::UnknownDatabase { .. } => ExitCode::Usage,
             Self::NoTenants(_)
             | Self::Server { .. }
             | Self::Overlap(_)
@@ -81,7 +93,9 @@ impl Refusal {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::EmptySelection { .. } => Some("fleet tenants lists what the config finds"),
+            Self::EmptySelection { .. } | Self::NothingLeftHere { .. } => {
+                Some("fleet tenants lists what the config finds")
+            }
             Self::NotRunning => Some("fleet embedded start starts it and keeps it running"),
             Self::NoTenants(_) => Some(
                 "if that is right, as before the first customer, say tenants.allow_empty: true",

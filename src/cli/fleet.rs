@@ -115,7 +115,7 @@ impl Fleet {
         if let Needed::Tenants(selection) = needed {
             fleet.check_databases(&selection.filter())?;
         }
-        try_join_all(fleet.needed().map(|(_, open)| check_server(open))).await?;
+        try_join_all(fleet.needed().map(|(_, open)| reach(open))).await?;
         Ok(fleet)
     }
 
@@ -135,6 +135,13 @@ impl Fleet {
                 .await
                 .context("stop the embedded server")??;
         }
+        Ok(())
+    }
+
+    /// Refuses servers that cannot be migrated: standbys, read-only or too old ones. They may be
+    /// looked at.
+    pub(super) async fn check_writable(&self) -> anyhow::Result<()> {
+        try_join_all(self.needed().map(|(_, open)| check_writable(open))).await?;
         Ok(())
     }
 
@@ -393,7 +400,13 @@ pub(super) fn refuse_stepwise(plan: &Plan, set: &MigrationSet) -> Result<(), Ref
     )))
 }
 
-async fn check_server(open: &OpenDatabase) -> anyhow::Result<()> {
+/// A server that is down or refuses us is told before anything else.
+async fn reach(open: &OpenDatabase) -> anyhow::Result<()> {
+    drop(pg::checkout(&open.pool, &open.name).await?);
+    Ok(())
+}
+
+async fn check_writable(open: &OpenDatabase) -> anyhow::Result<()> {
     let client = pg::checkout(&open.pool, &open.name).await?;
     let facts = pg::inspect_server(&client)
         .await

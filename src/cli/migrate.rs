@@ -11,7 +11,7 @@ use super::fleet::{Fleet, Found, Needed, refuse_stepwise};
 use super::options::{Global, MigrateArguments, Selection};
 use super::output::Output;
 use super::signals::{self, Stop};
-use crate::ledger::{Lease, NewRun, NewRunTenant};
+use crate::ledger::{Lease, NewRun, NewRunTenant, TakeOver};
 use crate::migration::{MigrationSet, Version};
 use crate::pg;
 use crate::plan::{self, Action, Plan};
@@ -48,6 +48,7 @@ async fn migrate(
     let target = plan::resolve_target(&set, arguments.to)?;
     let prepare = async {
         // first what may be refused: the lease brings a control schema with it
+        fleet.check_writable().await?;
         let tenants = fleet.tenants(&arguments.selection).await?;
         let lease = take_lease(fleet).await?;
         Ok((lease, tenants))
@@ -56,6 +57,12 @@ async fn migrate(
     let order = Order {
         command: "migrate",
         resumes: None,
+        // a lower target leaves open what earlier runs were to reach
+        takes_over: if arguments.selection.typed().is_none() && target == set.head() {
+            TakeOver::Every
+        } else {
+            TakeOver::None
+        },
         selection: arguments.selection.clone(),
         target,
         concurrency: arguments.concurrency,
@@ -79,6 +86,8 @@ pub(super) struct Order {
     pub(super) command: &'static str,
     /// The run that is carried on.
     pub(super) resumes: Option<RunId>,
+    /// Of which earlier runs it does all that they left.
+    pub(super) takes_over: TakeOver,
     /// As typed.
     pub(super) selection: Selection,
     /// The version to reach.
@@ -144,6 +153,7 @@ impl Order {
         NewRun {
             command: self.command,
             resumes: self.resumes.clone(),
+            takes_over: self.takes_over,
             target: self.target,
             set_fingerprint: set.fingerprint().to_owned(),
             selection: self.selection.typed(),

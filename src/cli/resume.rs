@@ -2,14 +2,18 @@
 
 use std::collections::HashSet;
 
+use anyhow::Context;
+
+use super::error::Refusal;
 use super::fleet::{Fleet, Found, Needed};
 use super::migrate::{Order, take_lease};
 use super::options::{Global, ResumeArguments};
 use super::output::Output;
 use super::signals::{self, Stop};
-use crate::ledger::{Lease, RunRecord, RunState};
+use crate::ledger::{Lease, RunRecord, RunState, TakeOver};
+use crate::migration::MigrationSet;
 use crate::plan;
-use crate::report;
+use crate::report::{self, Format};
 use crate::rollout::StopWatch;
 use crate::run::{ExitCode, RunOutcome};
 use crate::tenant::{Tenant, TenantId};
@@ -36,6 +40,7 @@ async fn resume(
 ) -> anyhow::Result<ExitCode> {
     let set = fleet.read_set()?;
     let prepare = async {
+        fleet.check_writable().await?;
         let lease = take_lease(fleet).await?;
         let Some(run) = run_to_resume(&lease, arguments.run.as_deref()).await? else {
             return Ok(None);
@@ -46,14 +51,51 @@ async fn resume(
     };
     let prepared = signals::unless_stopped(stop, prepare).await?;
     let Some((lease, run, left, tenants)) = prepared else {
+        if output.format != Format::Human {
+            output.notice("nothing to resume: no run has left anything to do");
+        }
         output.result(
             |out, _, _| writeln!(out, "Nothing to resume: no run has left anything to do"),
             &report::runless_document(RunOutcome::Succeeded, ExitCode::Done, None),
         )?;
         return Ok(ExitCode::Done);
     };
-    let target = plan::resolve_target(&set, run.target)?;
-    let tenants = select(tenants, left, &run, output);
+    let target = plan::resolve_target(&set, run.target)
+        .with_context(|| format!("run {} cannot be carried on with these files", run.id))?;
+    let (tenants, left_out) = select(tenants, left);
+    if let Some(names) = left_out.names() {
+        if tenants.selected.is_empty() {
+            return Err(Refusal::NothingLeftHere {
+                run: run.id.to_string(),
+                names,
+            }
+            .into());
+        }
+        output.notice(&format!(
+            "{} of run {} stay as they are: not selected, or not found by the config now ({names})",
+            left_out.0.len(),
+            run.id,
+        ));
+    }
+    notice_changed_set(&run, &set, output);
+    let order = Order {
+        command: "resume",
+        resumes: Some(run.id),
+        takes_over: if left_out.0.is_empty() {
+            TakeOver::Resumed
+        } else {
+            TakeOver::None
+        },
+        selection: arguments.selection.clone(),
+        target,
+        concurrency: arguments.concurrency,
+    };
+    order
+        .execute(fleet, lease, &set, tenants, output, stop)
+        .await
+}
+
+fn notice_changed_set(run: &RunRecord, set: &MigrationSet, output: &Output) {
     if run.set_fingerprint != set.fingerprint() {
         output.notice(&format!(
             "the migration set has changed since run {}; its target stays {}",
@@ -62,16 +104,6 @@ async fn resume(
                 .map_or_else(|| "an empty set".to_owned(), |v| format!("V{v}")),
         ));
     }
-    let order = Order {
-        command: "resume",
-        resumes: Some(run.id),
-        selection: arguments.selection.clone(),
-        target,
-        concurrency: arguments.concurrency,
-    };
-    order
-        .execute(fleet, lease, &set, tenants, output, stop)
-        .await
 }
 
 async fn run_to_resume(lease: &Lease, asked: Option<&str>) -> anyhow::Result<Option<RunRecord>> {
@@ -83,25 +115,32 @@ async fn run_to_resume(lease: &Lease, asked: Option<&str>) -> anyhow::Result<Opt
     Ok((!done).then_some(run))
 }
 
-/// The tenants that the run left, as far as the fleet still has them.
-fn select(found: Found, left: Vec<TenantId>, run: &RunRecord, output: &Output) -> Found {
+/// Tenants that the run left and that are not carried on.
+struct LeftOut(Vec<TenantId>);
+
+impl LeftOut {
+    fn names(&self) -> Option<String> {
+        const SHOWN: usize = 5;
+        let names: Vec<String> = self.0.iter().take(SHOWN).map(ToString::to_string).collect();
+        let more = self.0.len().saturating_sub(SHOWN);
+        match (names.is_empty(), more) {
+            (true, _) => None,
+            (false, 0) => Some(names.join(", ")),
+            (false, more) => Some(format!("{} and {more} more", names.join(", "))),
+        }
+    }
+}
+
+/// The tenants that the run left, as far as the fleet has them and the command line selects them.
+fn select(found: Found, left: Vec<TenantId>) -> (Found, LeftOut) {
     let mut left: HashSet<TenantId> = left.into_iter().collect();
     let (selected, done): (Vec<Tenant>, Vec<Tenant>) = found
         .selected
         .into_iter()
         .partition(|tenant| left.remove(&tenant.id));
-    if !left.is_empty() {
-        let mut names: Vec<String> = left.iter().map(ToString::to_string).collect();
-        names.sort();
-        names.truncate(5);
-        output.notice(&format!(
-            "{} of run {} are not resumed: not selected, or gone from the fleet ({})",
-            left.len(),
-            run.id,
-            names.join(", "),
-        ));
-    }
     let mut others = found.others;
     others.extend(done);
-    Found { selected, others }
+    let mut left: Vec<TenantId> = left.into_iter().collect();
+    left.sort();
+    (Found { selected, others }, LeftOut(left))
 }

@@ -15,7 +15,7 @@ pub use control::{Control, ControlState};
 pub use lease::Lease;
 pub use reconcile::{Disagreement, LastSeen};
 pub use records::{AttemptRecord, RunDetail, RunRecord, RunState, RunTenantRecord};
-pub use run::{NewRun, NewRunTenant, PgLedger};
+pub use run::{NewRun, NewRunTenant, PgLedger, TakeOver};
 
 use crate::migration::Version;
 use crate::pg::{self, PgError};

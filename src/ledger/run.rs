@@ -17,6 +17,8 @@ pub struct NewRun {
     pub command: &'static str,
     /// The run that it carries on.
     pub resumes: Option<RunId>,
+    /// Of which runs nothing is left to resume once this one is open.
+    pub takes_over: TakeOver,
     /// The version to reach.
     pub target: Option<Version>,
     /// The migration set's fingerprint.
@@ -29,6 +31,17 @@ pub struct NewRun {
     pub up_to_date: u64,
     /// The others.
     pub tenants: Vec<NewRunTenant>,
+}
+
+/// Of which earlier runs a new one does all that they left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakeOver {
+    /// Of every one: it is about the whole fleet.
+    Every,
+    /// Of the one that it carries on: all that was left is in it.
+    Resumed,
+    /// Of none: some of what was left is not in it.
+    None,
 }
 
 /// A tenant of a run to be opened.
@@ -95,8 +108,7 @@ const END_COLUMNS: &str = "database text, schema text, attempt int, state text, 
     statement int, line int, sqlstate text, class text, message text, detail text, hint text, context text, blocked_by text";
 
 impl Lease {
-    /// Opens a run. Runs that died open are closed as interrupted; where the new run covers the
-    /// whole fleet, or all of the run that it carries on, nothing is left to resume of the earlier.
+    /// Opens a run. Runs that died open are closed as interrupted.
     ///
     /// # Errors
     /// Where the ledger cannot be written.
@@ -156,11 +168,12 @@ async fn open_in(
         &[&id, &json(&rows)],
     )
     .await?;
-    if new.selection.is_none() {
-        let superseded = match resumes {
-            Some(_) => "id = $2",
-            None => "outcome <> 'succeeded' AND id <> $1 AND $2::text IS NULL",
-        };
+    let superseded = match new.takes_over {
+        TakeOver::Every => Some("outcome <> 'succeeded' AND id <> $1 AND $2::text IS NULL"),
+        TakeOver::Resumed => Some("id = $2"),
+        TakeOver::None => None,
+    };
+    if let Some(superseded) = superseded {
         tx.execute(
             &format!(
                 "UPDATE runs SET superseded_by = $1 WHERE superseded_by IS NULL AND {superseded}"

@@ -46,8 +46,6 @@ pub(super) struct TenantConnection<'a, B> {
     pub(super) pending: VecDeque<&'a Migration>,
     /// Told each migration before it is sent.
     pub(super) begin: B,
-    /// Whether an earlier user may have left settings on the connection.
-    pub(super) dirty: bool,
     /// What is committed.
     pub(super) applied: Applied,
     /// Why the last message failed; refinery's own error cannot carry it out.
@@ -141,7 +139,8 @@ impl<B: Fn(&str) + Send + Sync> AsyncQuery<Vec<refinery_core::Migration>>
 impl<B: Fn(&str) + Send + Sync> AsyncMigrate for TenantConnection<'_, B> {}
 
 impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
-    /// Sends one transaction and follows it to its end, through an abort if one is asked for.
+    /// Sends one transaction and follows it to its end, through an abort if one is asked for. What
+    /// the file left on the session (settings, a role, locks) ends with it, not with its next use.
     async fn send(&mut self, message: &Message, migrations: &[&Migration]) -> Result<(), End> {
         let completed = AtomicUsize::new(0);
         let result = {
@@ -153,9 +152,11 @@ impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
                 () = self.cancel_once_aborted() => None,
             }
         };
-        self.dirty = true;
         let error = match result {
-            Some(Ok(())) => return Ok(()),
+            Some(Ok(())) => {
+                self.pool.send_reset(self.client);
+                return Ok(());
+            }
             Some(Err(error)) => error,
             None => {
                 return Err(End::Failed {
@@ -172,6 +173,7 @@ impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
         if !lost {
             // a failed statement leaves its transaction open
             let _ = self.client.batch_execute("ROLLBACK").await;
+            self.pool.send_reset(self.client);
         }
         if self.abort.is_cancelled() && error.code() == Some(&SqlState::QUERY_CANCELED) {
             return Err(End::Cancelled);
@@ -198,30 +200,19 @@ impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
         let _: Result<(), _> = tokio::time::timeout(CANCEL_PATIENCE, insist).await;
     }
 
-    /// One exchange with the server. What an earlier user has left on the session is taken back by
-    /// messages sent ahead, without waiting for their answers. Counts the statements that complete.
+    /// One exchange with the server. Counts the statements that complete.
     async fn converse(
         &self,
         text: &str,
         completed: &AtomicUsize,
     ) -> Result<(), tokio_postgres::Error> {
-        let reset = async {
-            if self.dirty {
-                self.pool.reset(self.client).await;
+        let answers = self.client.simple_query_raw(text).await?;
+        pin_mut!(answers);
+        while let Some(answer) = answers.next().await {
+            if let SimpleQueryMessage::CommandComplete(_) = answer? {
+                completed.fetch_add(1, Ordering::Relaxed);
             }
-        };
-        let transaction = async {
-            let answers = self.client.simple_query_raw(text).await?;
-            pin_mut!(answers);
-            while let Some(answer) = answers.next().await {
-                if let SimpleQueryMessage::CommandComplete(_) = answer? {
-                    completed.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            Ok(())
-        };
-        // in this order: futures are polled, and so sent, from left to right
-        let ((), committed) = tokio::join!(biased; reset, transaction);
-        committed
+        }
+        Ok(())
     }
 }

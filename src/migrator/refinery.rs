@@ -140,12 +140,6 @@ impl RefineryMigrator {
         let connection = pg::checkout(&database.pool, &id.database)
             .await
             .map_err(|error| failed(error.failure()))?;
-        let mut dirty = Object::metrics(&connection).recycle_count > 0;
-        if dirty && assignment.attempt > 1 {
-            // the history is about to be read, and not as whatever role another tenant's file left
-            database.pool.reset(&connection).await;
-            dirty = false;
-        }
         let history = self
             .current_history(&connection, assignment)
             .await
@@ -163,7 +157,6 @@ impl RefineryMigrator {
             history: applied_rows(&work.applied),
             pending: work.pending,
             begin,
-            dirty,
             applied: self.found(assignment, &history),
             ended: None,
             client: &connection,

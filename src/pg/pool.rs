@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, TimeoutType};
+use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -40,10 +41,12 @@ impl Pool {
         self.last_words.get()
     }
 
-    /// Makes a connection of this pool as good as new for its next user. Sends everything when it
-    /// is first polled, so that a message sent afterwards need not wait for it.
-    pub async fn reset(&self, client: &Client) {
-        session::reset(client, self.server_major.load(Ordering::Relaxed)).await;
+    /// Makes a connection of this pool as good as new for its next user. The messages are sent and
+    /// not waited for: the server works on them before whatever is sent next.
+    pub fn send_reset(&self, client: &Client) {
+        let major = self.server_major.load(Ordering::Relaxed);
+        // polled once, a message is on its way; its answer may find nobody
+        let _ = session::reset(client, major).now_or_never();
     }
 }
 

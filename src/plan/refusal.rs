@@ -137,6 +137,12 @@ impl Refusal {
             } if code == "55P03" => {
                 "somebody holds a lock on the history table: look at pg_locks, and run it again"
             }
+            Self::Unreadable {
+                sqlstate: Some(code),
+                ..
+            } if code == "42703" => {
+                "a table of this name that refinery did not make: compare it with another tenant's, or name another history_table"
+            }
             Self::Unreadable { .. } => {
                 "grant fleet's role what it lacks; a role that owns the schema and its tables has all of it"
             }
@@ -187,9 +193,10 @@ impl fmt::Display for Refusal {
                 let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();
                 f.write_str(&texts.join("; "))
             }
-            Self::NoHistory { relations } => {
-                write!(f, "{relations} relations but no history")
-            }
+            Self::NoHistory { relations } => match relations {
+                1 => f.write_str("1 relation but no history"),
+                _ => write!(f, "{relations} relations but no history"),
+            },
             Self::SchemaMissing => f.write_str("the schema does not exist"),
             Self::CorruptHistory { row, problem } => {
                 write!(f, "corrupt history row ({row}): {problem}")

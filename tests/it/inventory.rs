@@ -139,7 +139,7 @@ fn patterns_that_match_no_schema_are_refused() {
 }
 
 #[test]
-fn an_empty_registry_is_a_fleet_without_tenants() {
+fn an_empty_registry_is_a_fault_unless_the_config_expects_it() {
     let db = TestDatabase::create(Server::A);
     let fleet = TestFleet::new(&db)
         .set(
@@ -147,7 +147,39 @@ fn an_empty_registry_is_a_fleet_without_tenants() {
             json!({ "query": "SELECT ''::text AS schema WHERE false" }),
         )
         .probe_migrations(1..=1);
+    fleet
+        .fleet(&["migrate"])
+        .assert_code(3)
+        .assert_stderr_has("the registry query gave none")
+        .assert_stderr_has("allow_empty");
+    let fleet = fleet.set("databases.0.tenants.allow_empty", true);
     assert_eq!(fleet.json(&["migrate"], 0)["totals"]["tenants"], 0);
+}
+
+#[test]
+fn one_typo_among_several_patterns_is_one_too_many() {
+    let db = TestDatabase::create(Server::A);
+    tenants(&db, 2);
+    let fleet = TestFleet::new(&db).probe_migrations(1..=1);
+    fleet
+        .fleet(&["migrate", "--tenant", "tenant_0001", "--tenant", "typo*"])
+        .assert_code(2)
+        .assert_stderr_has("typo*");
+    assert_untouched(&db);
+}
+
+#[test]
+fn a_shared_schema_that_does_not_exist_is_refused() {
+    let db = TestDatabase::create(Server::A);
+    tenants(&db, 1);
+    let fleet = TestFleet::new(&db)
+        .set("databases.0.search_path", json!(["nope"]))
+        .probe_migrations(1..=1);
+    fleet
+        .fleet(&["migrate"])
+        .assert_code(3)
+        .assert_stderr_has("search_path names nope");
+    assert_untouched(&db);
 }
 
 #[test]

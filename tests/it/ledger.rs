@@ -126,7 +126,7 @@ fn a_run_remembers_what_it_was_asked_for() {
         0,
     );
     let selection: String = db.query_one("SELECT selection FROM fleet_control.runs");
-    assert_eq!(selection, "--tenant *1 --database main");
+    assert_eq!(selection, "--tenant '*1' --database main");
     assert_eq!(
         db.query_one::<i64>("SELECT target FROM fleet_control.runs"),
         1

@@ -62,17 +62,51 @@ fn a_tenant_ahead_of_the_set_is_never_downgraded() {
 }
 
 #[test]
-fn a_hole_in_a_history_is_out_of_order() {
+fn a_row_that_the_other_tenants_have_is_a_hole_in_this_one() {
     let case = Case::with_two_migrations();
     case.in_second("DELETE FROM refinery_schema_history WHERE version = 1");
-    case.assert_second_is_refused("a later version is: V1", "skipped", 7);
+    case.assert_second_is_refused("other tenants have applied V1", "skipped", 7);
+}
+
+#[test]
+fn an_emptied_history_beside_tables_is_not_a_new_tenant() {
+    let case = Case::with_two_migrations();
+    case.in_second("TRUNCATE refinery_schema_history");
+    case.assert_second_is_refused("relations but no history", "skipped", 7);
+}
+
+#[test]
+fn a_file_that_was_edited_reaches_no_tenant_that_is_still_to_get_it() {
+    let case = Case::with_two_migrations();
+    case.db.execute("CREATE SCHEMA tenant_0004");
+    case.fleet
+        .write_migration("V2__probe_2", "INSERT INTO probe VALUES (22);\n");
+    for selection in [&["migrate"][..], &["migrate", "--tenant", "tenant_0004"]] {
+        let run = case.fleet.json(selection, 7);
+        assert_eq!(tenant(&run, "tenant_0004")["outcome"], "skipped");
+        assert_says(&tenant(&run, "tenant_0004")["reason"], &["V2 edited"]);
+    }
+    let tables: i64 = case
+        .db
+        .query_one("SELECT count(*) FROM pg_tables WHERE schemaname = 'tenant_0004'");
+    assert_eq!(tables, 0);
+}
+
+#[test]
+fn a_set_that_lacks_a_file_is_applied_to_nobody_past_the_gap() {
+    let case = Case::with_two_migrations();
+    case.db.execute("CREATE SCHEMA tenant_0004");
+    case.fleet.remove_migration("V2__probe_2");
+    let run = case.fleet.json(&["migrate"], 7);
+    assert_eq!(run["totals"]["skipped"], 4);
+    assert_says(&tenant(&run, "tenant_0004")["reason"], &["V2 missing"]);
 }
 
 #[test]
 fn tables_without_a_history_are_never_migrated_from_the_start() {
     let case = Case::with_two_migrations();
     case.in_second("DROP TABLE refinery_schema_history");
-    case.assert_second_is_refused("3 relations but no history table", "skipped", 7);
+    case.assert_second_is_refused("3 relations but no history", "skipped", 7);
 }
 
 #[test]
@@ -159,10 +193,11 @@ impl Case {
         session.execute(&format!("SET search_path = tenant_0002; {sql}"));
     }
 
-    /// The plan refuses the second tenant for this reason; a run leaves it alone and does the others.
+    /// The plan refuses the second tenant for this reason, and so does status; a run leaves it alone,
+    /// does the others, and ends with this code.
     #[track_caller]
     fn assert_second_is_refused(&self, reason: &str, outcome: &str, code: i32) {
-        let plan = self.fleet.json(&["plan"], code);
+        let plan = self.fleet.json(&["plan"], 7);
         assert_eq!(
             each_tenants(&plan, "action"),
             [
@@ -190,7 +225,7 @@ impl Case {
         assert_eq!(before, after);
         let others = [self.schemas[0].clone(), self.schemas[2].clone()];
         assert_applied_exactly_once(&self.db, &others, &[1, 2, 3]);
-        let status = self.fleet.json(&["status"], code);
+        let status = self.fleet.json(&["status"], 7);
         assert_eq!(tenant(&status, "tenant_0002")["state"], "refused");
         assert_says(&tenant(&status, "tenant_0002")["reason"], &[reason]);
     }

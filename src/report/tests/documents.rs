@@ -54,7 +54,7 @@ fn a_plan() {
         r#"{"database":"main","schema":"a197","from":10,"pending":["V11__orders","V12__unique_email"],"action":"migrate","reason":null,"hint":null,"create":false},"#,
         r#"{"database":"main","schema":"b","from":null,"pending":["V10__init","V11__orders","V12__unique_email"],"action":"migrate","reason":null,"hint":null,"create":true},"#,
         r#"{"database":"main","schema":"c","from":12,"pending":[],"action":"up_to_date","reason":null,"hint":null,"create":false},"#,
-        r#"{"database":"main","schema":"d","from":10,"pending":[],"action":"refuse","reason":"12 relations but no history table","hint":""#,
+        r#"{"database":"main","schema":"d","from":10,"pending":[],"action":"refuse","reason":"12 relations but no history","hint":""#,
         hint,
         r#"","create":false}]}"#,
         "\n",

@@ -55,9 +55,9 @@ To V12: 198 of 202 tenants to migrate, 1 up to date, 3 refused
   tenants    main/b
 
 ✗ 3 tenants refused: no history
-  reason     3 relations but no history table
+  reason     3 relations but no history
   tenants    main/e, main/f
-  reason     12 relations but no history table
+  reason     12 relations but no history
   tenants    main/d
   hint       restore the history table with the schema, or insert the rows of what was applied; fleet never starts at the first version on a schema that is in use
 
@@ -72,7 +72,7 @@ fn verbose_has_a_line_for_each_tenant() {
     let text = written(|out| plan(out, &sample(), &set(), PLAIN, Verbosity::Verbose));
     assert!(text.contains("\nmain/a001  V10 → V12 (V11__orders, V12__unique_email)\n"));
     assert!(text.contains("\nmain/c  V12  up to date\n"));
-    assert!(text.contains("\nmain/d  refused  12 relations but no history table\n"));
+    assert!(text.contains("\nmain/d  refused  12 relations but no history\n"));
 }
 
 #[test]

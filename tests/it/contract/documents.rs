@@ -97,7 +97,7 @@ fn the_lines_of_migrate_as_ndjson() {
 fn the_document_of_plan() {
     let (db, fleet) = one_of_two_will_fail();
     db.execute("UPDATE tenant_0002.refinery_schema_history SET checksum = NULL");
-    let plan = fleet.json(&["plan"], 4);
+    let plan = fleet.json(&["plan"], 7);
     let hint = plan["tenants"][1]["hint"].clone();
     assert!(hint.is_string());
     assert_eq!(
@@ -244,7 +244,7 @@ fn failure() -> Value {
     json!({
         "migration": "V2__unique", "statement": 1, "line": 2, "sqlstate": "23505", "class": "permanent",
         "message": "could not create unique index \"one_each\"", "detail": "Key (version)=(1) is duplicated.",
-        "hint": null, "blocked_by": null,
+        "hint": null, "context": null, "blocked_by": null,
     })
 }
 

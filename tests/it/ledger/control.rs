@@ -20,7 +20,7 @@ fn twelve_processes_create_the_control_schema_at_once() {
         created += usize::from(process.json()["action"] == "created");
     }
     assert_eq!(created, 1, "one says that it was the one");
-    let versions: i64 = db.query_one("SELECT count(*) FROM fleet_control.refinery_schema_history");
+    let versions: i64 = db.query_one("SELECT count(*) FROM fleet_control.fleet_schema_history");
     assert!(versions >= 1);
     let again = fleet.json(&["init"], 0);
     assert_says(&again["action"], &["up to date"]);
@@ -47,8 +47,8 @@ fn a_control_schema_of_a_newer_fleet_is_refused() {
     let (db, fleet) = one_of_three_fails();
     fleet.json(&["init"], 0);
     db.execute(
-        "INSERT INTO fleet_control.refinery_schema_history
-           SELECT 99, 'later', applied_on, checksum FROM fleet_control.refinery_schema_history LIMIT 1",
+        "INSERT INTO fleet_control.fleet_schema_history
+           SELECT 99, 'later', applied_on, checksum FROM fleet_control.fleet_schema_history LIMIT 1",
     );
     for command in [
         "migrate",

@@ -87,7 +87,9 @@ fn people_are_told_in_words() {
     let run = fleet.fleet(&["reconcile"]);
     run.assert_code(0)
         .assert_stdout_has("main/tenant_0002: the ledger said V2, the history says no version")
-        .assert_stdout_has("main/tenant_0003: the ledger said V2, the tenant is gone");
+        .assert_stdout_has(
+            "main/tenant_0003: the ledger said V2, the config finds no such tenant any more",
+        );
 }
 
 #[test]

@@ -118,8 +118,19 @@ fn a_tenant_that_is_gone_is_not_resumed_and_that_is_said() {
     fleet.json(&["migrate"], 4);
     db.execute("DROP SCHEMA tenant_0002 CASCADE");
     let run = fleet.fleet(&["-o", "json", "resume"]);
-    run.assert_code(0).assert_stderr_has("main/tenant_0002");
+    run.assert_code(2).assert_stderr_has("main/tenant_0002");
     assert_eq!(run.json()["totals"]["tenants"], 0);
+}
+
+#[test]
+fn a_tenant_that_the_config_does_not_find_now_is_not_forgotten() {
+    let (db, fleet) = one_of_three_fails();
+    fleet.json(&["migrate"], 4);
+    repair(&db);
+    let fleet = fleet.set("databases.0.name", "renamed");
+    fleet.fleet(&["resume"]).assert_code(2);
+    let fleet = fleet.set("databases.0.name", "main");
+    assert_eq!(fleet.json(&["resume"], 0)["totals"]["succeeded"], 1);
 }
 
 #[test]
