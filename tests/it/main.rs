@@ -1,6 +1,7 @@
 //! The integration tests: one binary, real PostgreSQL, the real `fleet`. `tests/README.md` says how to run them.
 
 mod contract;
+mod embedded;
 mod guards;
 mod inventory;
 mod ledger;
