@@ -61,8 +61,7 @@ CREATE TABLE attempts (
     hint        text,
     context     text,
     blocked_by  text,
-    PRIMARY KEY (run_id, database, schema, attempt),
-    FOREIGN KEY (run_id, database, schema) REFERENCES run_tenants ON DELETE CASCADE
+    PRIMARY KEY (run_id, database, schema, attempt)
 );
 CREATE INDEX attempts_by_tenant ON attempts (database, schema, ended_at DESC);
 

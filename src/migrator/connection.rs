@@ -15,7 +15,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Guard;
-use super::message::{Envelope, ExpectedHistory, Message, Setup};
+use super::message::{Envelope, ExpectedHead, Message, Setup};
 use super::{Applied, failure};
 use crate::migration::Migration;
 use crate::pg::{CancelHandle, Pool};
@@ -39,7 +39,7 @@ pub(super) struct TenantConnection<'a, B> {
     /// What frames each migration.
     pub(super) envelope: Envelope,
     /// What the history says now.
-    pub(super) expected: ExpectedHistory,
+    pub(super) expected: ExpectedHead,
     /// The history in refinery's words.
     pub(super) history: Vec<refinery_core::Migration>,
     /// What refinery will ask to execute, in order.
@@ -112,7 +112,7 @@ impl<B: Fn(&str) + Send + Sync> AsyncTransaction for TenantConnection<'_, B> {
                     self.expected = self.expected.with(migration.version());
                     self.applied.migrations.push(migration.to_string());
                 }
-                self.applied.version = self.expected.head;
+                self.applied.version = self.expected.0;
                 self.envelope.setup = Setup::None;
                 Ok(files)
             }

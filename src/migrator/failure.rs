@@ -41,7 +41,7 @@ impl Guard {
         }
     }
 
-    fn failure(self) -> Failure {
+    pub(super) fn failure(self) -> Failure {
         let (class, message, hint) = match self {
             Self::Lock => (
                 FailureClass::Transient,

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{End, TenantConnection};
 use super::failure::{self, Guard};
-use super::message::{Envelope, ExpectedHistory, Setup};
+use super::message::{Envelope, ExpectedHead, Setup};
 use super::{
     Applied, Assignment, MigrateError, MigrateErrorCause, TenantMigrator, TransactionScope,
     lock_key,
@@ -153,7 +153,7 @@ impl RefineryMigrator {
             cancel: CancelHandle::of(&connection, database.pool.url()),
             abort,
             envelope: self.envelope(database, &id.schema, &work),
-            expected: ExpectedHistory::of(&history),
+            expected: ExpectedHead::of(&history),
             history: applied_rows(&work.applied),
             pending: work.pending,
             begin,
@@ -185,7 +185,7 @@ impl RefineryMigrator {
     async fn explain_end(
         &self,
         ended: Result<End, refinery_core::Error>,
-        expected: ExpectedHistory,
+        expected: ExpectedHead,
         connection: Object,
         schema: &SchemaName,
     ) -> MigrateErrorCause {
@@ -199,20 +199,16 @@ impl RefineryMigrator {
                 pg::discard(connection);
                 failure
             }
-            Ok(End::Failed {
-                failure,
-                guard: Some(Guard::History),
-                ..
-            }) => {
+            Ok(End::Failed { failure, guard, .. }) => {
                 let table = &self.settings.history_table;
-                match history::read_one(&connection, schema, table).await {
-                    Ok(now) if ExpectedHistory::of(&now) == expected => {
-                        failure::file_wrote_history(failure.migration)
-                    }
-                    _ => failure,
+                let now = history::read_one(&connection, schema, table).await;
+                match (now, guard) {
+                    // whatever failed, failed on what somebody else has made of the tenant
+                    (Ok(now), _) if ExpectedHead::of(&now) != expected => Guard::History.failure(),
+                    (Ok(_), Some(Guard::History)) => failure::file_wrote_history(failure.migration),
+                    _ => name_blocker(&connection, schema, failure).await,
                 }
             }
-            Ok(End::Failed { failure, .. }) => name_blocker(&connection, schema, failure).await,
             Err(refused) => Failure::new(
                 FailureClass::Permanent,
                 format!("refinery refused: {refused}"),

@@ -131,24 +131,21 @@ pub async fn connect(url: &ConnectionUrl, options: &SessionOptions) -> Result<Se
 }
 
 /// Connects, lets the connection run and settles what cannot be said in the startup packet. Tells
-/// the server's major version.
+/// what was settled.
 pub(super) async fn open(
     config: &Config,
     tls: MakeRustlsConnect,
     last_words: LastWords,
-) -> Result<(Client, JoinHandle<()>, u32), tokio_postgres::Error> {
+) -> Result<(Client, JoinHandle<()>, String), tokio_postgres::Error> {
     let (client, connection) = config.connect(tls).await?;
-    let major = connection
-        .parameter("server_version")
-        .and_then(session::major_version)
-        .unwrap_or_default();
+    let version = connection.parameter("server_version").map(str::to_owned);
     let task = tokio::spawn(async move {
         if let Err(error) = connection.await {
             last_words.set(describe(&error));
         }
     });
-    session::settle(&client, major).await;
-    Ok((client, task, major))
+    let settled = session::settle(&client, version.as_deref()).await;
+    Ok((client, task, settled))
 }
 
 pub(super) fn no_answer(place: String, waited: Duration) -> PgError {

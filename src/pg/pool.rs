@@ -3,8 +3,7 @@
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, TimeoutType};
@@ -26,7 +25,7 @@ pub struct Pool {
     url: ConnectionUrl,
     deadline: Duration,
     last_words: LastWords,
-    server_major: Arc<AtomicU32>,
+    settled: Arc<OnceLock<String>>,
 }
 
 impl Pool {
@@ -44,9 +43,9 @@ impl Pool {
     /// Makes a connection of this pool as good as new for its next user. The messages are sent and
     /// not waited for: the server works on them before whatever is sent next.
     pub fn send_reset(&self, client: &Client) {
-        let major = self.server_major.load(Ordering::Relaxed);
+        let settled = self.settled.get().map_or("", String::as_str);
         // polled once, a message is on its way; its answer may find nobody
-        let _ = session::reset(client, major).now_or_never();
+        let _ = session::reset(client, settled).now_or_never();
     }
 }
 
@@ -62,7 +61,7 @@ impl Deref for Pool {
 struct Opener {
     tls: MakeRustlsConnect,
     last_words: LastWords,
-    server_major: Arc<AtomicU32>,
+    settled: Arc<OnceLock<String>>,
 }
 
 impl deadpool_postgres::Connect for Opener {
@@ -79,8 +78,8 @@ impl deadpool_postgres::Connect for Opener {
         let config = config.clone();
         Box::pin(async move {
             let opening = open(&config, self.tls.clone(), self.last_words.clone());
-            let (client, task, major) = opening.await?;
-            self.server_major.store(major, Ordering::Relaxed);
+            let (client, task, settled) = opening.await?;
+            self.settled.get_or_init(|| settled);
             Ok((client, task))
         })
     }
@@ -102,11 +101,11 @@ pub fn pool(
     let config = options.apply(url);
     let deadline = SessionOptions::deadline(&config, url);
     let last_words = LastWords::default();
-    let server_major = Arc::default();
+    let settled = Arc::default();
     let opener = Opener {
         tls,
         last_words: last_words.clone(),
-        server_major: Arc::clone(&server_major),
+        settled: Arc::clone(&settled),
     };
     let recycling = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
@@ -123,7 +122,7 @@ pub fn pool(
         url: url.clone(),
         deadline,
         last_words,
-        server_major,
+        settled,
     })
 }
 

@@ -39,12 +39,14 @@ fn milliseconds(duration: Duration) -> i32 {
 }
 
 /// Settings of newer servers: in the startup packet an older one would refuse the session for them.
+/// Answers those that the server took, as SQL: `DISCARD ALL` forgets them.
 ///
 /// Errors do not matter: not every platform knows the check of the client, a pooler may refuse any
 /// of it, and a connection that is lost shows at its first use.
-pub(super) async fn settle(client: &Client, major: u32) {
+pub(super) async fn settle(client: &Client, server_version: Option<&str>) -> String {
+    let major = server_version.and_then(major_version).unwrap_or_default();
     if major < 14 {
-        return;
+        return String::new();
     }
     let timeouts = if major >= 17 {
         "SET idle_session_timeout = 0; SET transaction_timeout = 0"
@@ -53,22 +55,28 @@ pub(super) async fn settle(client: &Client, major: u32) {
     };
     let check = format!("SET client_connection_check_interval = '{CLIENT_CHECK}'");
     // two messages, one round trip: the driver sends the second before it waits for the first
-    let (_, _) = tokio::join!(biased; client.batch_execute(timeouts), client.batch_execute(&check));
+    let (timed, checked) = tokio::join!(
+        biased;
+        client.batch_execute(timeouts),
+        client.batch_execute(&check)
+    );
+    let taken = [timed.map(|()| timeouts), checked.map(|()| check.as_str())];
+    taken.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// Takes back whatever somebody has done to the session: settings, role, temporary tables, prepared
-/// statements, locks. It cannot run inside a transaction, so it is a message of its own; nothing is
-/// waited for in between. Errors do not matter: they show at the session's next use.
-pub(super) async fn reset(client: &Client, major: u32) {
-    let (_, ()) = tokio::join!(
+/// statements, locks. `DISCARD ALL` cannot run inside a transaction, so it is a message of its own;
+/// nothing is waited for in between. Errors do not matter: they show at the session's next use.
+pub(super) async fn reset(client: &Client, settled: &str) {
+    let (_, _) = tokio::join!(
         biased;
         client.batch_execute("DISCARD ALL"),
-        settle(client, major)
+        client.batch_execute(settled)
     );
 }
 
 /// `15.18 (Debian 15.18-0+deb12u1)`, `17beta1`.
-pub(super) fn major_version(text: &str) -> Option<u32> {
+fn major_version(text: &str) -> Option<u32> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());

@@ -41,7 +41,9 @@ fn a_server_that_was_started_by_hand_is_kept_until_it_is_stopped() {
 fn commands_at_once_share_one_server() {
     let fleet = embedded(&["acme"]);
     fleet.json(&["migrate"], 0);
-    let together: Vec<_> = (0..4).map(|_| fleet.spawn(&["-o", "json", "status"])).collect();
+    let together: Vec<_> = (0..4)
+        .map(|_| fleet.spawn(&["-o", "json", "status"]))
+        .collect();
     let codes: Vec<i32> = together.into_iter().map(|c| c.wait().code()).collect();
     assert_eq!(codes, [0; 4]);
     assert_eq!(server_pid(&fleet), None, "the last one stopped it");
@@ -102,7 +104,9 @@ fn server_pid(fleet: &TestFleet) -> Option<String> {
 }
 
 fn kill(pid: &str) {
-    let status = std::process::Command::new("kill").args(["-9", pid]).status();
+    let status = std::process::Command::new("kill")
+        .args(["-9", pid])
+        .status();
     assert!(status.expect("kill").success());
 }
 
