@@ -20,6 +20,15 @@ pub enum TransactionMode {
     NonTransactional,
 }
 
+/// What a file's statements do to the session that runs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionUse {
+    /// They make, change or fill relations, and no more.
+    None,
+    /// They may leave settings, a role, temporary tables, locks.
+    Possible,
+}
+
 /// Where a statement of a file begins, both counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -43,6 +52,8 @@ pub struct Migration {
     pub mode: TransactionMode,
     /// Where each statement of the body begins, in order.
     pub statements: Vec<Place>,
+    /// Whether its statements may leave something on the session.
+    pub session: SessionUse,
     /// Whether the file may be applied after a later version (refinery's `U` files).
     pub out_of_order: bool,
 }
@@ -158,6 +169,7 @@ mod tests {
             body: sql.into(),
             mode: TransactionMode::Transactional,
             statements: Vec::new(),
+            session: SessionUse::None,
             out_of_order: false,
         }
     }

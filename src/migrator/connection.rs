@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::failure::Guard;
 use super::message::{Envelope, ExpectedHead, Message, Setup};
 use super::{Applied, failure};
-use crate::migration::Migration;
+use crate::migration::{Migration, SessionUse};
 use crate::pg::{CancelHandle, Pool};
 use crate::run::{Failure, FailureClass};
 
@@ -46,6 +46,8 @@ pub(super) struct TenantConnection<'a, B> {
     pub(super) pending: VecDeque<&'a Migration>,
     /// Told each migration before it is sent.
     pub(super) begin: B,
+    /// What the last migration may have left on the session.
+    pub(super) session: SessionUse,
     /// What is committed.
     pub(super) applied: Applied,
     /// Why the last message failed; refinery's own error cannot carry it out.
@@ -105,12 +107,19 @@ impl<B: Fn(&str) + Send + Sync> AsyncTransaction for TenantConnection<'_, B> {
         let now = OffsetDateTime::now_utc()
             .format(&Rfc3339)
             .unwrap_or_default();
+        if self.session == SessionUse::Possible {
+            self.pool.send_reset(self.client);
+            self.session = SessionUse::None;
+        }
         let message = self.envelope.message(&migrations, self.expected, &now);
         match self.send(&message, &migrations).await {
             Ok(()) => {
                 for migration in &migrations {
                     self.expected = self.expected.with(migration.version());
                     self.applied.migrations.push(migration.to_string());
+                    if migration.session == SessionUse::Possible {
+                        self.session = SessionUse::Possible;
+                    }
                 }
                 self.applied.version = self.expected.0;
                 self.envelope.setup = Setup::None;
@@ -139,8 +148,7 @@ impl<B: Fn(&str) + Send + Sync> AsyncQuery<Vec<refinery_core::Migration>>
 impl<B: Fn(&str) + Send + Sync> AsyncMigrate for TenantConnection<'_, B> {}
 
 impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
-    /// Sends one transaction and follows it to its end, through an abort if one is asked for. What
-    /// the file left on the session (settings, a role, locks) ends with it, not with its next use.
+    /// Sends one transaction and follows it to its end, through an abort if one is asked for.
     async fn send(&mut self, message: &Message, migrations: &[&Migration]) -> Result<(), End> {
         let completed = AtomicUsize::new(0);
         let result = {
@@ -153,10 +161,7 @@ impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
             }
         };
         let error = match result {
-            Some(Ok(())) => {
-                self.pool.send_reset(self.client);
-                return Ok(());
-            }
+            Some(Ok(())) => return Ok(()),
             Some(Err(error)) => error,
             None => {
                 return Err(End::Failed {
@@ -173,7 +178,6 @@ impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
         if !lost {
             // a failed statement leaves its transaction open
             let _ = self.client.batch_execute("ROLLBACK").await;
-            self.pool.send_reset(self.client);
         }
         if self.abort.is_cancelled() && error.code() == Some(&SqlState::QUERY_CANCELED) {
             return Err(End::Cancelled);

@@ -29,6 +29,8 @@ pub(super) struct Envelope {
     pub(super) lock_timeout_ms: u128,
     /// Running one statement, in milliseconds; 0 is without limit.
     pub(super) statement_timeout_ms: u128,
+    /// Further settings of each transaction, `name=value`.
+    pub(super) settings: Vec<String>,
     /// Unguessable by a migration file.
     pub(super) nonce: u64,
 }
@@ -169,10 +171,10 @@ impl Envelope {
         for (index, migration) in migrations.iter().enumerate() {
             if index > 0 {
                 // what the file before has set is not for this one
-                let settings = format!(";{}", self.settings().join(";"));
+                let settings = format!(";{}", self.settings_again().join(";"));
                 text.push_str(&settings);
                 characters += settings.chars().count();
-                statements += self.settings().len();
+                statements += self.settings_again().len();
             }
             text.push_str(";\n");
             characters += 2;
@@ -194,8 +196,8 @@ impl Envelope {
         Message { text, files }
     }
 
-    /// The limits of a migration, and the role that fleet came as.
-    fn settings(&self) -> [String; 3] {
+    /// Between two files of one transaction: the limits of a migration, and the role that fleet came as.
+    fn settings_again(&self) -> [String; 3] {
         [
             "RESET ROLE".to_owned(),
             format!("SET LOCAL lock_timeout={}", self.lock_timeout_ms),
@@ -205,23 +207,27 @@ impl Envelope {
 
     fn prefix(&self) -> Vec<String> {
         let mut prefix = vec!["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned()];
-        prefix.extend(self.settings());
+        // the time limits are those of the session, which is as new for each migration
+        prefix.extend(
+            self.settings
+                .iter()
+                .map(|setting| format!("SET LOCAL {setting}")),
+        );
         if self.setup == Setup::Schema {
             prefix.push(format!(
                 "CREATE SCHEMA IF NOT EXISTS {}",
                 self.schema.quoted()
             ));
         }
-        // set_config keeps the text to the letter, so that the guard can compare it
+        // set_config keeps the text to the letter, so that the guard can compare it. One SELECT for
+        // all three, from left to right; in another order the last would refuse, and nothing be lost
         prefix.push(format!(
-            "SELECT pg_catalog.set_config('search_path',{},true),pg_catalog.set_config('fleet.pin','{:x}',true)",
-            quote_literal(&self.search_path()),
-            self.nonce
-        ));
-        prefix.push(format!(
-            "SELECT (CASE WHEN NOT pg_catalog.pg_try_advisory_xact_lock({}) THEN '{GUARD_MARK}lock' \
+            "SELECT pg_catalog.set_config('search_path',{},true),pg_catalog.set_config('fleet.pin','{:x}',true),\
+             (CASE WHEN NOT pg_catalog.pg_try_advisory_xact_lock({}) THEN '{GUARD_MARK}lock' \
              WHEN pg_catalog.current_schema() IS DISTINCT FROM {} THEN '{GUARD_MARK}schema' \
              ELSE 'true' END)::pg_catalog.bool",
+            quote_literal(&self.search_path()),
+            self.nonce,
             super::lock_key(&self.schema),
             quote_literal(self.schema.as_str()),
         ));
@@ -275,7 +281,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::migration::{Place, TransactionMode};
+    use crate::migration::{Place, SessionUse, TransactionMode};
 
     fn migration(stem: &str, sql: &str, statements: usize) -> Migration {
         Migration {
@@ -284,6 +290,7 @@ mod tests {
             body: sql.into(),
             mode: TransactionMode::Transactional,
             statements: vec![Place { line: 1, column: 1 }; statements],
+            session: SessionUse::None,
             out_of_order: false,
         }
     }
@@ -297,6 +304,7 @@ mod tests {
             column: VersionColumn::Int4,
             lock_timeout_ms: 3000,
             statement_timeout_ms: 0,
+            settings: vec!["a=b".into()],
             nonce: 255,
         }
     }
@@ -310,7 +318,7 @@ mod tests {
         let start = ExpectedHead(None);
         let message = envelope(Setup::History).message(&[&a, &b], start, "now");
         let prefix = message.files[0].statements_before;
-        assert_eq!(prefix, 7);
+        assert_eq!(prefix, 4);
         assert_eq!(message.part(prefix - 1), Part::Prefix);
         assert_eq!(message.part(prefix + 1), Part::File(0, 1));
         assert_eq!(message.part(prefix + 2), Part::HistoryRow(0));

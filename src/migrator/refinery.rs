@@ -18,7 +18,7 @@ use super::{
     lock_key,
 };
 use crate::history;
-use crate::migration::{Migration, MigrationSet, Version};
+use crate::migration::{Migration, MigrationSet, SessionUse, Version};
 use crate::pg::{self, CancelHandle, Pool};
 use crate::plan::{self, Action, HistorySnapshot, VersionColumn};
 use crate::run::{Failure, FailureClass};
@@ -88,6 +88,7 @@ impl RefineryMigrator {
             column: work.column.unwrap_or(database.new_history),
             lock_timeout_ms: self.settings.lock_timeout.as_millis(),
             statement_timeout_ms: self.settings.statement_timeout.as_millis(),
+            settings: database.pool.transaction_settings().to_vec(),
             nonce: fastrand::u64(..),
         }
     }
@@ -159,6 +160,7 @@ impl RefineryMigrator {
             begin,
             applied: self.found(assignment, &history),
             ended: None,
+            session: SessionUse::None,
             client: &connection,
             pool: &database.pool,
         };
@@ -167,6 +169,8 @@ impl RefineryMigrator {
         let outcome = tenant
             .migrate(&files, true, true, grouped, Target::Latest, table)
             .await;
+        // what the files have left on the session ends with the attempt, not with its next use
+        database.pool.send_reset(&connection);
         let (applied, ended, expected) = (tenant.applied, tenant.ended, tenant.expected);
         let Err(refused) = outcome else {
             return Ok(applied);

@@ -136,7 +136,7 @@ pub(super) async fn open(
     config: &Config,
     tls: MakeRustlsConnect,
     last_words: LastWords,
-) -> Result<(Client, JoinHandle<()>, String), tokio_postgres::Error> {
+) -> Result<(Client, JoinHandle<()>, Vec<String>), tokio_postgres::Error> {
     let (client, connection) = config.connect(tls).await?;
     let version = connection.parameter("server_version").map(str::to_owned);
     let task = tokio::spawn(async move {

@@ -14,7 +14,6 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect::{LastWords, no_answer, open};
 use super::error::ConnectFailure;
-use super::session;
 use super::{ConnectionUrl, PgError, SessionOptions};
 use crate::tenant::DatabaseName;
 
@@ -25,7 +24,7 @@ pub struct Pool {
     url: ConnectionUrl,
     deadline: Duration,
     last_words: LastWords,
-    settled: Arc<OnceLock<String>>,
+    settled: Arc<OnceLock<Vec<String>>>,
 }
 
 impl Pool {
@@ -40,12 +39,18 @@ impl Pool {
         self.last_words.get()
     }
 
-    /// Makes a connection of this pool as good as new for its next user. The messages are sent and
-    /// not waited for: the server works on them before whatever is sent next.
+    /// Takes back whatever somebody has done to a session: settings, role, temporary tables, prepared
+    /// statements, locks. The message is sent and not waited for: the server works on it before
+    /// whatever is sent next, and an error shows there.
     pub fn send_reset(&self, client: &Client) {
-        let settled = self.settled.get().map_or("", String::as_str);
-        // polled once, a message is on its way; its answer may find nobody
-        let _ = session::reset(client, settled).now_or_never();
+        // polled once, a message is on its way; its answer finds nobody
+        let _ = client.batch_execute("DISCARD ALL").now_or_never();
+    }
+
+    /// What a transaction of this pool's sessions must set (`name=value`) beside what the startup
+    /// packet has said. Known once a connection was opened.
+    pub fn transaction_settings(&self) -> &[String] {
+        self.settled.get().map_or(&[], Vec::as_slice)
     }
 }
 
@@ -61,7 +66,7 @@ impl Deref for Pool {
 struct Opener {
     tls: MakeRustlsConnect,
     last_words: LastWords,
-    settled: Arc<OnceLock<String>>,
+    settled: Arc<OnceLock<Vec<String>>>,
 }
 
 impl deadpool_postgres::Connect for Opener {

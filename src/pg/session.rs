@@ -39,40 +39,32 @@ fn milliseconds(duration: Duration) -> i32 {
 }
 
 /// Settings of newer servers: in the startup packet an older one would refuse the session for them.
-/// Answers those that the server took, as SQL: `DISCARD ALL` forgets them.
+/// Answers those that count inside a transaction and that the server took: `DISCARD ALL` forgets them.
 ///
 /// Errors do not matter: not every platform knows the check of the client, a pooler may refuse any
 /// of it, and a connection that is lost shows at its first use.
-pub(super) async fn settle(client: &Client, server_version: Option<&str>) -> String {
+pub(super) async fn settle(client: &Client, server_version: Option<&str>) -> Vec<String> {
     let major = server_version.and_then(major_version).unwrap_or_default();
     if major < 14 {
-        return String::new();
+        return Vec::new();
     }
-    let timeouts = if major >= 17 {
-        "SET idle_session_timeout = 0; SET transaction_timeout = 0"
-    } else {
-        "SET idle_session_timeout = 0"
-    };
-    let check = format!("SET client_connection_check_interval = '{CLIENT_CHECK}'");
-    // two messages, one round trip: the driver sends the second before it waits for the first
-    let (timed, checked) = tokio::join!(
-        biased;
-        client.batch_execute(timeouts),
-        client.batch_execute(&check)
-    );
-    let taken = [timed.map(|()| timeouts), checked.map(|()| check.as_str())];
-    taken.into_iter().flatten().collect::<Vec<_>>().join("; ")
-}
-
-/// Takes back whatever somebody has done to the session: settings, role, temporary tables, prepared
-/// statements, locks. `DISCARD ALL` cannot run inside a transaction, so it is a message of its own;
-/// nothing is waited for in between. Errors do not matter: they show at the session's next use.
-pub(super) async fn reset(client: &Client, settled: &str) {
-    let (_, _) = tokio::join!(
-        biased;
-        client.batch_execute("DISCARD ALL"),
-        client.batch_execute(settled)
-    );
+    let mut settings = vec![format!("client_connection_check_interval='{CLIENT_CHECK}'")];
+    if major >= 17 {
+        settings.push("transaction_timeout=0".to_owned());
+    }
+    let mut taken = Vec::new();
+    // messages of their own, so that one that is not known does not take the others with it
+    let _ = client.batch_execute("SET idle_session_timeout=0").await;
+    for setting in settings {
+        if client
+            .batch_execute(&format!("SET {setting}"))
+            .await
+            .is_ok()
+        {
+            taken.push(setting);
+        }
+    }
+    taken
 }
 
 /// `15.18 (Debian 15.18-0+deb12u1)`, `17beta1`.

@@ -13,6 +13,7 @@ fn file(version: Version, text: &str) -> Migration {
         body: text.into(),
         mode: TransactionMode::Transactional,
         statements: Vec::new(),
+        session: crate::migration::SessionUse::None,
         out_of_order: false,
     }
 }

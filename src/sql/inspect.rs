@@ -1,11 +1,11 @@
 //! Whether a file may be run, and how: every reason against it at once, each with its place.
 
-use super::kind::{StatementKind, TransactionWord, is_plain, kind};
+use super::kind::{StatementKind, TransactionWord, is_plain, keeps_to_relations, kind};
 use super::lexical::shortened;
 use super::mark::{Mark, mark};
 use super::place::PlaceCounter;
 use super::split::{BYTE_ORDER_MARK, Layout, Statement, layout};
-use crate::migration::{Place, TransactionMode};
+use crate::migration::{Place, SessionUse, TransactionMode};
 
 /// A file that may be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Script {
     pub mode: TransactionMode,
     /// Where each statement of the body begins.
     pub statements: Vec<Place>,
+    /// Whether they may leave something on the session.
+    pub session: SessionUse,
 }
 
 /// Why a file cannot be run.
@@ -240,9 +242,17 @@ impl<'a> Inspection<'a> {
                 body.replace_range(range, &blank);
             }
         }
+        let keeps = inner
+            .clone()
+            .all(|index| keeps_to_relations(&self.statement(index)));
         Ok(Script {
             body,
             mode,
+            session: if keeps {
+                SessionUse::None
+            } else {
+                SessionUse::Possible
+            },
             statements: self.layout.statements[inner]
                 .iter()
                 .map(|statement| statement.place)

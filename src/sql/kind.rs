@@ -74,6 +74,26 @@ pub fn kind(statement: &Statement<'_>) -> StatementKind {
     outside(&words).map_or(StatementKind::Ordinary, StatementKind::OutsideTransaction)
 }
 
+/// Whether a statement makes, changes or fills relations and leaves nothing on its session. A trigger or
+/// a function of the tenant's own may still do so.
+pub(super) fn keeps_to_relations(statement: &Statement<'_>) -> bool {
+    const FIRST: [&str; 11] = [
+        "alter", "comment", "create", "delete", "drop", "grant", "insert", "refresh", "revoke",
+        "truncate", "update",
+    ];
+    let first = first_word(statement.text);
+    if !FIRST.iter().any(|word| first.eq_ignore_ascii_case(word)) {
+        return false;
+    }
+    // CREATE OR REPLACE TEMP VIEW, CREATE LOCAL TEMPORARY TABLE
+    let is_temporary = || {
+        let head = statement.text.split_whitespace().take(5);
+        head.map(str::to_ascii_uppercase)
+            .any(|word| matches!(word.as_str(), "TEMP" | "TEMPORARY"))
+    };
+    !(first.eq_ignore_ascii_case("create") && is_temporary())
+}
+
 /// Whether `BEGIN` and its like carry nothing but noise words: an isolation level or `AND CHAIN`
 /// would be lost with the statement.
 pub(super) fn is_plain(statement: &Statement<'_>) -> bool {

@@ -132,6 +132,7 @@ fn migration(stem: &str, mode: TransactionMode) -> Migration {
         body: "SELECT 1".into(),
         mode,
         statements: Vec::new(),
+        session: crate::migration::SessionUse::None,
         out_of_order: false,
     }
 }
