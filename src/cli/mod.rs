@@ -29,7 +29,9 @@ pub fn run() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let output = Output::new(&options.global);
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
+    // one thread: the work is the servers', and each wake-up of another thread costs a switch; the
+    // report has a thread of its own
+    let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
     {

@@ -203,7 +203,11 @@ impl RefineryMigrator {
                 pg::discard(connection);
                 failure
             }
-            Ok(End::Failed { failure, guard, .. }) => {
+            Ok(End::Failed {
+                failure,
+                guard: guard @ (None | Some(Guard::History)),
+                ..
+            }) => {
                 let table = &self.settings.history_table;
                 let now = history::read_one(&connection, schema, table).await;
                 match (now, guard) {
@@ -213,6 +217,7 @@ impl RefineryMigrator {
                     _ => name_blocker(&connection, schema, failure).await,
                 }
             }
+            Ok(End::Failed { failure, .. }) => name_blocker(&connection, schema, failure).await,
             Err(refused) => Failure::new(
                 FailureClass::Permanent,
                 format!("refinery refused: {refused}"),
