@@ -16,12 +16,11 @@ use super::queue::{Job, Queue};
 use super::shutdown::{StopRequest, StopWatch};
 use super::tally::{Stopped, Tally};
 use super::worker::{self, AttemptReport, MigrationBegun};
+use super::{Rollout, RolloutEnd};
 use crate::ledger::{AfterAttempt, AttemptEnd, Claim, Closing, Entries, Ledger, LedgerError};
-use crate::migrator::{Applied, Assignment, MigrateError, MigrateErrorCause, TenantMigrator};
+use crate::migrator::{Applied, Assignment, MigrateErrorCause, TenantMigrator};
 use crate::plan::{Action, Plan, Refusal};
-use crate::run::{
-    CancelReason, ExitCode, Failure, FailureClass, Outcome, RunId, RunSummary, TenantResult,
-};
+use crate::run::{CancelReason, ExitCode, Failure, FailureClass, Outcome, RunId, TenantResult};
 
 /// How often what has ended is written though nothing needs to be claimed, so that another terminal
 /// sees it; every write is a heartbeat as well.
@@ -33,54 +32,14 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 /// Tenants claimed with one commit, at least: bookkeeping must cost little beside the tenants' own commits.
 const CLAIM_BATCH: usize = 48;
 
-/// A run, ready to go.
-pub struct Rollout<M, L> {
-    /// Brings tenants to their target.
-    pub migrator: Arc<M>,
-    /// The ledger of this run, open.
-    pub ledger: L,
-    /// What bounds the run.
-    pub policy: RolloutPolicy,
-    /// Which run.
-    pub run: RunId,
-    /// The run that it carries on.
-    pub resumes: Option<RunId>,
-    /// What to do.
-    pub plan: Plan,
-}
-
-/// How a run ended.
-pub struct RolloutEnd {
-    /// All of it.
-    pub summary: Arc<RunSummary>,
-    /// The ledger could not be written: the tenants' histories are ahead of it.
-    pub ledger_error: Option<LedgerError>,
-}
-
-impl<M: TenantMigrator, L: Ledger> Rollout<M, L> {
-    /// Executes the plan. Tenants' failures are in the summary; this always returns one.
-    pub async fn run(
-        self,
-        stop: StopWatch,
-        events: mpsc::UnboundedSender<RolloutEvent>,
-    ) -> RolloutEnd {
-        let started = Instant::now();
-        let (run, plan, resumes) = (self.run.clone(), self.plan.clone(), self.resumes.clone());
-        let mut dispatcher = Dispatcher::new(self, events);
-        dispatcher.announce(resumes);
-        dispatcher.work(stop).await;
-        dispatcher.settle_rest();
-        dispatcher.close(run, &plan, started).await
-    }
-}
-
 /// A write to the ledger that has ended: the ledger, the claims that were in it, how it went.
 type Written<L> = (L, Vec<Job>, Result<(), LedgerError>);
 
 /// A write to the ledger, on its way.
 type Writing<L> = JoinHandle<Written<L>>;
 
-struct Dispatcher<M, L> {
+/// The state of a run while it goes on.
+pub(super) struct Dispatcher<M, L> {
     migrator: Arc<M>,
     policy: RolloutPolicy,
     events: mpsc::UnboundedSender<RolloutEvent>,
@@ -109,7 +68,7 @@ struct Dispatcher<M, L> {
 }
 
 impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
-    fn new(rollout: Rollout<M, L>, events: mpsc::UnboundedSender<RolloutEvent>) -> Self {
+    pub(super) fn new(rollout: Rollout<M, L>, events: mpsc::UnboundedSender<RolloutEvent>) -> Self {
         let tally = Tally::new(&rollout.plan);
         let jobs = rollout.plan.tenants.iter().filter_map(|plan| {
             let Action::Migrate(pending) = &plan.action else {
@@ -152,7 +111,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         }
     }
 
-    fn announce(&self, resumes: Option<RunId>) {
+    pub(super) fn announce(&self, resumes: Option<RunId>) {
         self.emit(RolloutEvent::RunStarted {
             run: self.run.clone(),
             resumes,
@@ -168,7 +127,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         let _ = self.events.send(event);
     }
 
-    async fn work(&mut self, mut stop: StopWatch) {
+    pub(super) async fn work(&mut self, mut stop: StopWatch) {
         let mut flush = interval(FLUSH_EVERY);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
         if let Some(request) = stop.requested() {
@@ -315,7 +274,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     fn on_worker(&mut self, joined: Result<(Id, AttemptReport), JoinError>) {
         let (id, report) = match joined {
             Ok((id, report)) => (id, report),
-            Err(error) => (error.id(), panic_report(error)),
+            Err(error) => (error.id(), worker::panic_report(error)),
         };
         let Some(job) = self.flights.remove(&id) else {
             return;
@@ -470,7 +429,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     }
 
     /// Gives those an outcome that a stop has left behind.
-    fn settle_rest(&mut self) {
+    pub(super) fn settle_rest(&mut self) {
         let Some(stopped) = self.stopped.clone() else {
             return;
         };
@@ -494,7 +453,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         }
     }
 
-    async fn close(mut self, run: RunId, plan: &Plan, started: Instant) -> RolloutEnd {
+    pub(super) async fn close(mut self, run: RunId, plan: &Plan, started: Instant) -> RolloutEnd {
         let mut summary = self
             .tally
             .summary(run, plan, self.stopped.as_ref(), started.elapsed());
@@ -521,32 +480,5 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             summary,
             ledger_error,
         }
-    }
-}
-
-/// A panic is that tenant's failure, never the run's.
-fn panic_report(error: JoinError) -> AttemptReport {
-    let message = match error.try_into_panic() {
-        Ok(panic) => panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-            .unwrap_or_else(|| "no message".to_owned()),
-        Err(_) => "the task was cancelled".to_owned(),
-    };
-    let failure = Failure::new(
-        FailureClass::Permanent,
-        format!("internal error, the worker panicked: {message}"),
-    )
-    .with_hint(
-        "this is a defect of fleet: please report it; the tenant's transaction was rolled back",
-    );
-    AttemptReport {
-        result: Err(MigrateError {
-            applied: Applied::default(),
-            in_doubt: true,
-            cause: MigrateErrorCause::Failed(Box::new(failure)),
-        }),
-        duration: Duration::ZERO,
     }
 }

@@ -9,8 +9,59 @@ mod shutdown;
 mod tally;
 mod worker;
 
-pub use dispatcher::{Rollout, RolloutEnd};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use dispatcher::Dispatcher;
 pub use event::RolloutEvent;
 pub use policy::{Concurrency, FailureBudget, RetryPolicy, RolloutPolicy};
 pub use shutdown::{StopHandle, StopRequest, StopWatch, stop_channel};
 pub use tally::settled;
+
+use crate::ledger::{Ledger, LedgerError};
+use crate::migrator::TenantMigrator;
+use crate::plan::Plan;
+use crate::run::{RunId, RunSummary};
+
+/// A run, ready to go.
+pub struct Rollout<M, L> {
+    /// Brings tenants to their target.
+    pub migrator: Arc<M>,
+    /// The ledger of this run, open.
+    pub ledger: L,
+    /// What bounds the run.
+    pub policy: RolloutPolicy,
+    /// Which run.
+    pub run: RunId,
+    /// The run that it carries on.
+    pub resumes: Option<RunId>,
+    /// What to do.
+    pub plan: Plan,
+}
+
+/// How a run ended.
+pub struct RolloutEnd {
+    /// All of it.
+    pub summary: Arc<RunSummary>,
+    /// The ledger could not be written: the tenants' histories are ahead of it.
+    pub ledger_error: Option<LedgerError>,
+}
+
+impl<M: TenantMigrator, L: Ledger> Rollout<M, L> {
+    /// Executes the plan. Tenants' failures are in the summary; this always returns one.
+    pub async fn run(
+        self,
+        stop: StopWatch,
+        events: mpsc::UnboundedSender<RolloutEvent>,
+    ) -> RolloutEnd {
+        let started = Instant::now();
+        let (run, plan, resumes) = (self.run.clone(), self.plan.clone(), self.resumes.clone());
+        let mut dispatcher = Dispatcher::new(self, events);
+        dispatcher.announce(resumes);
+        dispatcher.work(stop).await;
+        dispatcher.settle_rest();
+        dispatcher.close(run, &plan, started).await
+    }
+}

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use crate::migrator::{Applied, Assignment, MigrateError, TenantMigrator};
+use crate::migrator::{Applied, Assignment, MigrateError, MigrateErrorCause, TenantMigrator};
+use crate::run::{Failure, FailureClass};
 use crate::tenant::TenantId;
 
 /// A migration was sent to the server.
@@ -47,5 +49,32 @@ pub(super) async fn attempt<M: TenantMigrator>(
     AttemptReport {
         result,
         duration: started.elapsed(),
+    }
+}
+
+/// A panic is that tenant's failure, never the run's.
+pub(super) fn panic_report(error: JoinError) -> AttemptReport {
+    let message = match error.try_into_panic() {
+        Ok(panic) => panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+            .unwrap_or_else(|| "no message".to_owned()),
+        Err(_) => "the task was cancelled".to_owned(),
+    };
+    let failure = Failure::new(
+        FailureClass::Permanent,
+        format!("internal error, the worker panicked: {message}"),
+    )
+    .with_hint(
+        "this is a defect of fleet: please report it; the tenant's transaction was rolled back",
+    );
+    AttemptReport {
+        result: Err(MigrateError {
+            applied: Applied::default(),
+            in_doubt: true,
+            cause: MigrateErrorCause::Failed(Box::new(failure)),
+        }),
+        duration: Duration::ZERO,
     }
 }

@@ -1,6 +1,7 @@
 //! What fleet remembers of its runs: it helps, and the tenants' histories stay the truth.
 
 mod control;
+mod neighbours;
 mod reconcile;
 mod resume;
 mod retries;

@@ -3,7 +3,10 @@
 use std::process::Command;
 
 use super::one_of_two_will_fail;
-use crate::support::{Child, Run, TestFleet, assert_nothing_left};
+use crate::support::{
+    Child, Run, Server, TestDatabase, TestFleet, assert_applied_exactly_once, assert_nothing_left,
+    tenants,
+};
 
 #[test]
 fn a_closed_stdout_changes_nothing_about_the_run() {
@@ -24,6 +27,16 @@ fn a_closed_stderr_changes_nothing_about_the_run() {
     run.assert_code(4);
     assert_eq!(run.json()["exit_code"], 4);
     assert_eq!(history(&db), "2 1");
+}
+
+#[test]
+fn a_document_that_a_full_disk_swallows_is_no_success() {
+    let db = TestDatabase::create(Server::A);
+    let schemas = tenants(&db, 2);
+    let fleet = TestFleet::new(&db).probe_migrations(1..=1);
+    let run = shell(&fleet, "\"$FLEET\" -o json migrate >/dev/full");
+    run.assert_code(1).assert_stderr_has("could not be written");
+    assert_applied_exactly_once(&db, &schemas, &[1]);
 }
 
 #[test]
