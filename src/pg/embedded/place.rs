@@ -67,11 +67,23 @@ impl Place {
         }
         let outside = PathBuf::from(format!("/var/tmp/fleet-{}", hash(fleet_dir)));
         let place = Self::private(&outside)?;
+        place.forget_removed_project()?;
         write(&place.home.join(OWNER), fleet_dir)?;
         write(&fleet_dir.join(RECORD), &place.home)?;
         // empty: only made to try it
         let _ = std::fs::remove_dir(&inside.home);
         Ok(place)
+    }
+
+    /// Whoever removes `.fleet` removes the data, also where they had to be elsewhere: without the
+    /// record there, what lies here belongs to a folder that is gone. A server that still runs on it
+    /// keeps it.
+    fn forget_removed_project(&self) -> Result<(), EmbeddedError> {
+        let data = self.data();
+        if !data.exists() || data.join("postmaster.pid").exists() {
+            return Ok(());
+        }
+        std::fs::remove_dir_all(&data).map_err(io_error("remove", &data))
     }
 
     /// A home that only the server's user can enter.

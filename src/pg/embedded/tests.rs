@@ -204,6 +204,17 @@ fn a_project_that_the_servers_user_cannot_reach_still_has_a_server() {
         "42",
         "found again"
     );
+    drop(lease);
+    std::fs::remove_dir_all(&project.dir).unwrap();
+    let lease = project.server().acquire().unwrap();
+    assert_eq!(
+        query(
+            lease.url(),
+            "SELECT pg_catalog.to_regclass('public.kept') IS NULL"
+        ),
+        "t",
+        "whoever removes the folder removes the data"
+    );
 }
 
 #[test]
