@@ -200,10 +200,9 @@ fn tenant_row(new: &NewRunTenant) -> TenantRow<'_> {
     }
 }
 
-impl Ledger for PgLedger {
-    async fn record(&mut self, entries: &Entries) -> Result<(), LedgerError> {
-        let action = "record attempts";
-        let (run, token) = (self.run.clone(), self.token.clone());
+impl PgLedger {
+    /// A transaction that begins with the heartbeat and the proof that the run is still ours.
+    async fn begin(&mut self, action: &'static str) -> Result<Transaction<'_>, LedgerError> {
         let tx = self
             .lease
             .control
@@ -211,7 +210,16 @@ impl Ledger for PgLedger {
             .transaction()
             .await
             .map_err(LedgerError::query(action))?;
-        fence(&tx, &run, &token).await?;
+        fence(&tx, &self.run, &self.token).await?;
+        Ok(tx)
+    }
+}
+
+impl Ledger for PgLedger {
+    async fn record(&mut self, entries: &Entries) -> Result<(), LedgerError> {
+        let action = "record attempts";
+        let run = self.run.clone();
+        let tx = self.begin(action).await?;
         record_ended(&tx, &run, &entries.ended).await?;
         record_claims(&tx, &run, &entries.claims).await?;
         tx.commit().await.map_err(LedgerError::query(action))
@@ -219,15 +227,8 @@ impl Ledger for PgLedger {
 
     async fn close(&mut self, closing: &Closing) -> Result<(), LedgerError> {
         let action = "close the run";
-        let (run, token) = (self.run.clone(), self.token.clone());
-        let tx = self
-            .lease
-            .control
-            .client_mut()
-            .transaction()
-            .await
-            .map_err(LedgerError::query(action))?;
-        fence(&tx, &run, &token).await?;
+        let run = self.run.clone();
+        let tx = self.begin(action).await?;
         let left: Vec<TenantRow> = closing
             .left
             .iter()
