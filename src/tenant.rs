@@ -239,11 +239,6 @@ pub struct TenantFilter {
 }
 
 impl TenantFilter {
-    /// Whether nothing was asked for, so that every tenant is meant.
-    pub fn is_all(&self) -> bool {
-        self.tenants.is_empty() && self.databases.is_empty() && self.labels.is_empty()
-    }
-
     /// Whether a tenant is selected.
     pub fn matches(&self, tenant: &Tenant) -> bool {
         let by_name = self.tenants.is_empty() || self.tenants.iter().any(|p| p.matches(&tenant.id));

@@ -126,14 +126,20 @@ impl Order {
             Ok(undelivered) => undelivered,
             Err(_) => Some("the report broke off".to_owned()),
         };
+        // the run has its document; what follows is for stderr and the exit code
         if let Some(error) = end.ledger_error {
-            return Err(anyhow::Error::new(error).context(
+            output.complain(&anyhow::Error::new(error).context(
                 "the run was not recorded to its end; the tenants' own histories are right, and fleet reconcile reads them",
             ));
         }
         match (undelivered, end.summary.exit) {
-            (Some(reason), ExitCode::Done) => Err(anyhow::anyhow!(reason)
-                .context("every tenant is done, but the result could not be written")),
+            (Some(reason), ExitCode::Done) => {
+                output.complain(
+                    &anyhow::anyhow!(reason)
+                        .context("every tenant is done, but the result could not be written"),
+                );
+                Ok(ExitCode::Unexpected)
+            }
             (_, exit) => Ok(exit),
         }
     }

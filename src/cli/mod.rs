@@ -21,6 +21,7 @@ use clap::Parser;
 use crate::run;
 use options::{Command, Options};
 use output::Output;
+use signals::unless_stopped;
 
 /// Parses the command line and does what it says.
 pub fn run() -> ExitCode {
@@ -60,34 +61,35 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(run::ExitCode::Usage.code())
 }
 
+/// A run stops by itself when it is asked to; everything else may be broken off at any moment.
 async fn dispatch(options: Options, output: &Output) -> anyhow::Result<run::ExitCode> {
     let Options { global, command } = options;
     let mut stop = signals::listen()?;
+    let (global, watch) = (&global, &mut stop.watch);
     match command {
-        Command::Migrate(arguments) => migrate::execute(&global, &arguments, output, stop).await,
-        Command::Resume(arguments) => resume::execute(&global, &arguments, output, stop).await,
-        other => {
-            let query = query(other, &global, output);
-            signals::unless_stopped(&mut stop.watch, query).await
+        Command::Migrate(arguments) => migrate::execute(global, &arguments, output, stop).await,
+        Command::Resume(arguments) => resume::execute(global, &arguments, output, stop).await,
+        Command::Plan(arguments) => {
+            unless_stopped(watch, plan::execute(global, &arguments, output)).await
         }
-    }
-}
-
-/// The commands that a signal may end at any moment.
-async fn query(
-    command: Command,
-    global: &options::Global,
-    output: &Output,
-) -> anyhow::Result<run::ExitCode> {
-    match command {
-        Command::Plan(arguments) => plan::execute(global, &arguments, output).await,
-        Command::Status(arguments) => status::execute(global, &arguments, output).await,
-        Command::Tenants(arguments) => tenants::execute(global, &arguments, output).await,
-        Command::Runs(arguments) => runs::list(global, &arguments, output).await,
-        Command::Show(arguments) => runs::show(global, &arguments, output).await,
-        Command::Reconcile(arguments) => control::reconcile(global, &arguments, output).await,
-        Command::Init => control::init(global, output).await,
-        Command::Embedded(arguments) => embedded::execute(global, &arguments, output).await,
-        Command::Migrate(_) | Command::Resume(_) => Ok(run::ExitCode::Usage),
+        Command::Status(arguments) => {
+            unless_stopped(watch, status::execute(global, &arguments, output)).await
+        }
+        Command::Tenants(arguments) => {
+            unless_stopped(watch, tenants::execute(global, &arguments, output)).await
+        }
+        Command::Runs(arguments) => {
+            unless_stopped(watch, runs::list(global, &arguments, output)).await
+        }
+        Command::Show(arguments) => {
+            unless_stopped(watch, runs::show(global, &arguments, output)).await
+        }
+        Command::Reconcile(arguments) => {
+            unless_stopped(watch, control::reconcile(global, &arguments, output)).await
+        }
+        Command::Init => unless_stopped(watch, control::init(global, output)).await,
+        Command::Embedded(arguments) => {
+            unless_stopped(watch, embedded::execute(global, &arguments, output)).await
+        }
     }
 }

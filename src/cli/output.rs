@@ -75,10 +75,11 @@ impl Output {
         }
     }
 
-    /// An error ends the command: one message, what can be done about it, and with a machine format
-    /// a document on stdout that says so too.
-    pub(super) fn fail(&self, failed: &anyhow::Error) -> ExitCode {
-        let code = error::exit_code(failed);
+    /// Says on stderr what went wrong; for an error after a run, whose document is written already.
+    pub(super) fn complain(
+        &self,
+        failed: &anyhow::Error,
+    ) -> (run::ExitCode, String, Option<String>) {
         let message = error::message(failed);
         let hint = error::hint(failed);
         let label = if self.screen.stderr.color {
@@ -90,6 +91,13 @@ impl Output {
         if let Some(hint) = &hint {
             to_stderr(&format!("hint: {hint}"));
         }
+        (error::exit_code(failed), message, hint)
+    }
+
+    /// An error ends the command: one message, what can be done about it, and with a machine format
+    /// a document on stdout that says so too.
+    pub(super) fn fail(&self, failed: &anyhow::Error) -> ExitCode {
+        let (code, message, hint) = self.complain(failed);
         if self.format != Format::Human {
             let complaint = report::Complaint {
                 error: &message,

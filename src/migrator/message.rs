@@ -207,7 +207,8 @@ impl Envelope {
 
     fn prefix(&self) -> Vec<String> {
         let mut prefix = vec!["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned()];
-        // the time limits are those of the session, which is as new for each migration
+        // the time limits are those of the session, which is made as new after a file that may have
+        // touched it
         prefix.extend(
             self.settings
                 .iter()

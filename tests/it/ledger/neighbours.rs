@@ -107,3 +107,37 @@ fn a_proposed_command_is_about_the_same_config_and_tenants() {
         .assert_code(0)
         .assert_stdout_has("fleet -c prod.yaml migrate --tenant '*1'");
 }
+
+#[test]
+fn a_ledger_that_is_lost_in_mid_run_is_told_in_one_document() {
+    let db = TestDatabase::create(Server::A);
+    let schemas = tenants(&db, 2);
+    let fleet = TestFleet::new(&db)
+        .set("execution.lock_timeout", "60s")
+        .set("execution.concurrency", 1)
+        .probe_migrations(1..=1);
+    fleet.json(&["migrate"], 0);
+    let fleet = fleet.probe_migrations(2..=2);
+    let lock = db.hold_lock("LOCK TABLE tenant_0001.probe");
+    let run = fleet.spawn(&["-o", "json", "migrate"]);
+    crate::support::wait_until("the first waits", || lock.waiters() == 1);
+    db.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name LIKE 'fleet ledger%' AND datname = current_database()",
+    );
+    lock.release();
+    let run = run.wait();
+    run.assert_code(1).assert_stderr_has("fleet reconcile");
+    assert_eq!(
+        run.json()["exit_code"],
+        1,
+        "one document, and the true code"
+    );
+    assert_eq!(
+        tenant(&run.json(), "tenant_0001")["outcome"],
+        "succeeded",
+        "what was in flight has finished"
+    );
+    fleet.json(&["migrate"], 0);
+    assert_applied_exactly_once(&db, &schemas, &[1, 2]);
+}
