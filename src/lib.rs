@@ -13,6 +13,8 @@
 //! | 4 what is seen | [`report`] | facts become words: bars, lines, JSON, tables |
 //! | 5 edge | [`config`], [`cli`] | the config file, the command line, signals, exit codes |
 
+mod crash;
+
 pub mod migration;
 pub mod run;
 pub mod tenant;

@@ -1,5 +1,7 @@
 //! Migrations: the files of a set as refinery knows them, and what fleet knows beyond that.
 
+mod step;
+
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -7,6 +9,8 @@ use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher13x128};
+
+pub use step::{IndexBuild, ObjectName, Settlement, Step, StepKind};
 
 /// A migration's version. refinery's, built with `int8-versions`, so that timestamps fit.
 pub type Version = refinery_core::SchemaVersion;
@@ -52,6 +56,8 @@ pub struct Migration {
     pub mode: TransactionMode,
     /// Where each statement of the body begins, in order.
     pub statements: Vec<Place>,
+    /// The same statements, each by itself, where it runs without a transaction; else none.
+    pub steps: Arc<[Step]>,
     /// Whether its statements may leave something on the session.
     pub session: SessionUse,
     /// Whether the file may be applied after a later version (refinery's `U` files).
@@ -62,6 +68,11 @@ impl Migration {
     /// The version.
     pub fn version(&self) -> Version {
         self.refinery.version()
+    }
+
+    /// Whether one of its steps waits for all older transactions of its database.
+    pub fn waits_for_others(&self) -> bool {
+        self.steps.iter().any(|step| step.kind.waits_for_others())
     }
 
     /// The name behind the double underscore.
@@ -169,6 +180,7 @@ mod tests {
             body: sql.into(),
             mode: TransactionMode::Transactional,
             statements: Vec::new(),
+            steps: Arc::default(),
             session: SessionUse::None,
             out_of_order: false,
         }

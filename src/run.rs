@@ -183,6 +183,33 @@ impl FailureClass {
     }
 }
 
+/// What a worker tells while it is at a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// A migration is sent to the server, or its steps begin. Its stem.
+    Migration(Arc<str>),
+    /// A step of a migration that runs without a transaction begins.
+    Step {
+        /// Which statement of the file, from 1.
+        step: u32,
+        /// How many there are.
+        of: u32,
+    },
+    /// How far the server is with an index, as `pg_stat_progress_create_index` has it.
+    IndexBuild {
+        /// The server's word for what it does.
+        phase: String,
+        /// Whole per cent of this phase, where the server counts.
+        percent: Option<u8>,
+        /// The session that it waits for.
+        waits_for: Option<String>,
+    },
+    /// A step whose end was not known is settled, and how.
+    Settled(String),
+    /// Somebody else is at the tenant: who.
+    Waiting(String),
+}
+
 /// Why a tenant's attempt did not succeed. A value, never an error of the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
@@ -254,6 +281,8 @@ pub struct TenantResult {
     pub reason: Option<String>,
     /// Why it failed.
     pub failure: Option<Failure>,
+    /// What else was out of the ordinary: how steps in doubt were settled.
+    pub notes: Vec<String>,
 }
 
 /// Tenants of a run by outcome.
@@ -318,6 +347,8 @@ pub struct RunSummary {
     pub tenants: Vec<TenantResult>,
     /// The failures by cause, most tenants first.
     pub failures: Vec<FailureGroup>,
+    /// Tenants that have come while the run went on; it has not touched them.
+    pub newcomers: Vec<TenantId>,
     /// Wall time of the run.
     pub duration: Duration,
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// A room, its layer, and the rooms that it may import.
 const ROOMS: &[(&str, u8, &[&str])] = &[
+    ("crash", 0, &[]),
     ("tenant", 0, &[]),
     ("migration", 0, &[]),
     ("run", 0, &["migration", "tenant"]),
@@ -19,13 +20,34 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     (
         "migrator",
         2,
-        &["history", "migration", "pg", "plan", "run", "sql", "tenant"],
+        &[
+            "crash",
+            "history",
+            "migration",
+            "pg",
+            "plan",
+            "run",
+            "sql",
+            "tenant",
+        ],
     ),
-    ("ledger", 2, &["migration", "pg", "plan", "run", "tenant"]),
+    (
+        "ledger",
+        2,
+        &["crash", "migration", "pg", "plan", "run", "tenant"],
+    ),
     (
         "rollout",
         3,
-        &["ledger", "migration", "migrator", "plan", "run", "tenant"],
+        &[
+            "crash",
+            "ledger",
+            "migration",
+            "migrator",
+            "plan",
+            "run",
+            "tenant",
+        ],
     ),
     (
         "report",
@@ -38,6 +60,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
         5,
         &[
             "config",
+            "crash",
             "history",
             "inventory",
             "ledger",

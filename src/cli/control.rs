@@ -76,7 +76,7 @@ pub(super) async fn reconcile(
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::open(global, Needed::Tenants(&arguments.selection), output).await?;
-    let reconciled = read_and_compare(&fleet, arguments).await;
+    let reconciled = read_and_compare(&fleet, arguments, output).await;
     fleet.close().await?;
     let reconciled = reconciled?;
     output.result(|out, _, _| reconciled.write(out), &reconciled.document())?;
@@ -96,8 +96,9 @@ struct Outcome {
 async fn read_and_compare(
     fleet: &Fleet,
     arguments: &ReconcileArguments,
+    output: &Output,
 ) -> anyhow::Result<Outcome> {
-    let lease = take_lease(fleet).await?;
+    let lease = take_lease(fleet, arguments.wait, output).await?;
     let set = fleet.read_set()?;
     let tenants = fleet.tenants(&arguments.selection).await?;
     let plan = fleet.plan(&set, set.head(), tenants).await?;

@@ -4,7 +4,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::error::Refusal;
-use super::fleet::{embedded_directory, needs_embedded};
+use super::open::{embedded_directory, needs_embedded};
 use super::options::{EmbeddedAction, EmbeddedArguments, Global};
 use super::output::Output;
 use crate::config;

@@ -6,6 +6,7 @@ use crate::config::ConfigError;
 use crate::history::HistoryError;
 use crate::inventory::InventoryError;
 use crate::ledger::LedgerError;
+use crate::migrator::SettleError;
 use crate::pg::{EmbeddedError, PgError, UrlError};
 use crate::plan::UnknownTarget;
 use crate::run::{ExitCode, RunOutcome, StopSignal};
@@ -57,9 +58,14 @@ pub(super) enum Refusal {
     /// A tenant that would be migrated twice.
     #[error("{0}")]
     Overlap(String),
-    /// What this version cannot do yet.
-    #[error("{0}")]
-    Unsupported(String),
+    /// `settle` without a word about whom.
+    #[error(
+        "name the tenants whose statement you have looked at: --tenant GLOB, --database or --label"
+    )]
+    NothingSelected,
+    /// `settle` where nothing is in doubt.
+    #[error("no selected tenant has a statement in doubt")]
+    NothingInDoubt,
     /// Nothing is embedded.
     #[error("no database of {config} has url: embedded")]
     NotEmbedded {
@@ -79,11 +85,12 @@ impl Refusal {
         match self {
             Self::EmptySelection { .. }
             | Self::NothingLeftHere { .. }
+            | Self::NothingSelected
+            | Self::NothingInDoubt
             | Self::UnknownDatabase { .. } => ExitCode::Usage,
             Self::NoTenants(_)
             | Self::Server { .. }
             | Self::Overlap(_)
-            | Self::Unsupported(_)
             | Self::NotEmbedded { .. } => ExitCode::Refused,
             Self::Stopped(StopSignal::Interrupt) => ExitCode::Interrupted,
             Self::Stopped(StopSignal::Terminate) => ExitCode::Terminated,
@@ -103,7 +110,8 @@ impl Refusal {
             Self::UnknownDatabase { .. }
             | Self::Server { .. }
             | Self::Overlap(_)
-            | Self::Unsupported(_)
+            | Self::NothingSelected
+            | Self::NothingInDoubt
             | Self::Stopped(_)
             | Self::NotEmbedded { .. } => None,
         }
@@ -145,6 +153,11 @@ pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
             }
             if let Some(pg) = cause.downcast_ref::<PgError>() {
                 return Some(pg_exit(pg));
+            }
+            match cause.downcast_ref::<SettleError>() {
+                Some(SettleError::Pg(pg)) => return Some(pg_exit(pg)),
+                Some(SettleError::Busy { .. }) => return Some(ExitCode::LeaseHeld),
+                None => {}
             }
             if let Some(HistoryError::Connect(pg)) = cause.downcast_ref::<HistoryError>() {
                 return Some(pg_exit(pg));

@@ -1,7 +1,6 @@
 //! The fleet as the config describes it: its databases, open; its tenants, found; its plan, made.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,21 +8,22 @@ use anyhow::Context;
 use futures_util::future::try_join_all;
 
 use super::error::Refusal;
+use super::open::{
+    check_writable, connection_url, needs_embedded, reach, session_options, start_embedded,
+};
 use super::options::{Global, Selection};
 use super::output::Output;
-use crate::config::{self, Config, HistoryColumn, Url};
+use crate::config::{self, Config, HistoryColumn};
 use crate::history;
 use crate::inventory::{self, Finder};
 use crate::ledger::Control;
-use crate::migration::{MigrationSet, TransactionMode, Version};
+use crate::migration::{MigrationSet, Version};
 use crate::migrator::{MigrationSettings, RefineryMigrator, TenantDatabase};
-use crate::pg::{self, ConnectionUrl, EmbeddedLease, EmbeddedServer, Pool, SessionOptions};
+use crate::pg::{self, EmbeddedLease, Pool, SessionOptions};
 use crate::plan::{self, HistorySnapshot, Plan, VersionColumn};
+use crate::rollout::DatabaseLimits;
 use crate::source;
-use crate::tenant::{DatabaseName, SchemaName, Tenant, TenantFilter, TenantPattern};
-
-/// How long one host may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::tenant::{DatabaseName, SchemaName, Tenant, TenantFilter, TenantId, TenantPattern};
 
 /// How long a statement of the ledger's may wait or run.
 const LEDGER_TIMEOUT: Duration = Duration::from_mins(1);
@@ -35,14 +35,18 @@ pub(super) struct Fleet {
     databases: Vec<OpenDatabase>,
     /// Keeps the embedded server for as long as the command runs.
     embedded: Option<EmbeddedLease>,
+    /// What this process calls its sessions, so that they are known from all others.
+    pub(super) sessions: String,
 }
 
-struct OpenDatabase {
-    name: DatabaseName,
+/// One database of the config.
+pub(super) struct OpenDatabase {
+    /// Its name there.
+    pub(super) name: DatabaseName,
     /// Whether the command is about its tenants. The others are not connected to: a server that is
     /// down must not be in the way of the rest.
     is_needed: bool,
-    pool: Pool,
+    pub(super) pool: Pool,
 }
 
 /// The tenants of the databases that a command is about.
@@ -51,6 +55,14 @@ pub(super) struct Found {
     pub(super) selected: Vec<Tenant>,
     /// The rest: their histories tell whether the set is what was applied elsewhere.
     pub(super) others: Vec<Tenant>,
+}
+
+impl Found {
+    /// All of them.
+    pub(super) fn ids(&self) -> HashSet<TenantId> {
+        let all = self.selected.iter().chain(&self.others);
+        all.map(|tenant| tenant.id.clone()).collect()
+    }
 }
 
 /// Which databases a command needs.
@@ -88,6 +100,11 @@ impl Fleet {
         } else {
             None
         };
+        let sessions = format!(
+            "fleet {} {:06x}",
+            std::process::id(),
+            fastrand::u32(..1 << 24)
+        );
         let mut databases = Vec::new();
         for database in &config.databases {
             let url = connection_url(&database.url, embedded.as_ref())
@@ -99,7 +116,7 @@ impl Fleet {
                     url.ignored().join(", ")
                 ));
             }
-            let options = session_options(&config, "fleet");
+            let options = session_options(&config, sessions.clone());
             databases.push(OpenDatabase {
                 is_needed: needed.includes(&database.name),
                 name: database.name.clone(),
@@ -111,11 +128,18 @@ impl Fleet {
             config,
             databases,
             embedded,
+            sessions,
         };
         if let Needed::Tenants(selection) = needed {
             fleet.check_databases(&selection.filter())?;
         }
-        try_join_all(fleet.needed().map(|(_, open)| reach(open))).await?;
+        let patience = fleet.config.execution.reconnect_timeout;
+        try_join_all(
+            fleet
+                .needed()
+                .map(|(_, open)| reach(open, patience, output)),
+        )
+        .await?;
         Ok(fleet)
     }
 
@@ -309,7 +333,12 @@ impl Fleet {
     }
 
     /// What executes a plan.
-    pub(super) fn migrator(&self, set: &Arc<MigrationSet>, plan: &Plan) -> RefineryMigrator {
+    pub(super) fn migrator(
+        &self,
+        set: &Arc<MigrationSet>,
+        plan: &Plan,
+        dead_sessions: Vec<String>,
+    ) -> RefineryMigrator {
         let execution = &self.config.execution;
         let new_history = match self.config.migrations.history_column {
             HistoryColumn::Int4 => VersionColumn::Int4,
@@ -339,6 +368,9 @@ impl Fleet {
             history_table: self.config.migrations.history_table.clone(),
             lock_timeout: execution.lock_timeout,
             statement_timeout: execution.statement_timeout,
+            index_build_timeout: execution.index_build_timeout,
+            patience: execution.reconnect_timeout,
+            dead_sessions,
         };
         RefineryMigrator::new(databases, Arc::clone(set), plan.target, settings)
     }
@@ -354,112 +386,62 @@ impl Fleet {
             // for somebody who locks its tables must end
             lock_timeout: LEDGER_TIMEOUT,
             statement_timeout: LEDGER_TIMEOUT,
-            ..session_options(&self.config, "fleet ledger")
+            ..session_options(&self.config, format!("fleet ledger {}", std::process::id()))
         };
         Ok(Control::connect(&url, &options, &self.config.control.schema).await?)
     }
 
     /// The databases and their ceilings.
-    pub(super) fn database_limits(&self) -> HashMap<DatabaseName, std::num::NonZeroUsize> {
-        self.config
-            .databases
-            .iter()
-            .map(|database| (database.name.clone(), database.max_connections))
+    pub(super) fn database_limits(&self) -> HashMap<DatabaseName, DatabaseLimits> {
+        let limits = |database: &config::Database| DatabaseLimits {
+            tenants: database.max_connections,
+            index_builds: database.max_index_builds,
+        };
+        let databases = self.config.databases.iter();
+        databases
+            .map(|database| (database.name.clone(), limits(database)))
             .collect()
     }
-}
 
-/// Non-transactional migrations are not executed by this version: nothing is touched rather than
-/// half of them run without a way to carry on.
-pub(super) fn refuse_stepwise(plan: &Plan, set: &MigrationSet) -> Result<(), Refusal> {
-    let waiting = |version: Version| {
-        plan.tenants
-            .iter()
-            .filter(|tenant| tenant.action.pending().contains(&version))
-            .count()
-    };
-    let found: Vec<String> = set
-        .migrations()
-        .iter()
-        .filter(|migration| migration.mode == TransactionMode::NonTransactional)
-        .map(|migration| (migration, waiting(migration.version())))
-        .filter(|(_, tenants)| *tenants > 0)
-        .map(|(migration, tenants)| {
-            format!(
-                "{} (pending in {tenants} tenants)",
-                migration.path.display()
-            )
-        })
-        .collect();
-    if found.is_empty() {
-        return Ok(());
+    /// The pool of a database of the config.
+    pub(super) fn pool(&self, name: &DatabaseName) -> Option<&Pool> {
+        let open = self.databases.iter().find(|open| open.name == *name)?;
+        Some(&open.pool)
     }
-    Err(Refusal::Unsupported(format!(
-        "this version of fleet cannot run migrations outside a transaction yet: {}",
-        found.join(", ")
-    )))
-}
 
-/// A server that is down or refuses us is told before anything else.
-async fn reach(open: &OpenDatabase) -> anyhow::Result<()> {
-    drop(pg::checkout(&open.pool, &open.name).await?);
-    Ok(())
-}
-
-async fn check_writable(open: &OpenDatabase) -> anyhow::Result<()> {
-    let client = pg::checkout(&open.pool, &open.name).await?;
-    let facts = pg::inspect_server(&client)
-        .await
-        .with_context(|| format!("database {}", open.name))?;
-    match facts.refusal() {
-        Some(reason) => Err(Refusal::Server {
-            database: open.name.to_string(),
-            reason,
+    /// Looks once more, later on, for tenants that are not `known`. What cannot be looked at then is
+    /// left to the next run.
+    pub(super) fn newcomers(
+        &self,
+        selection: &Selection,
+        known: HashSet<TenantId>,
+    ) -> impl Future<Output = Vec<TenantId>> + Send + 'static {
+        let filter = selection.filter();
+        let sources: Vec<_> = self
+            .needed()
+            .map(|(config, open)| {
+                let reserved = self.config.reserved_schemas(config);
+                let source = config.source.clone();
+                (open.pool.clone(), open.name.clone(), source, reserved)
+            })
+            .collect();
+        async move {
+            let mut newcomers = Vec::new();
+            for (pool, name, source, reserved) in sources {
+                let Ok(client) = pg::checkout(&pool, &name).await else {
+                    continue;
+                };
+                let found = inventory::find(&client, &name, &source, &reserved).await;
+                // a registry query may have left the session in any state
+                pg::discard(client);
+                let found = found.unwrap_or_default().into_iter();
+                newcomers.extend(
+                    found
+                        .filter(|tenant| filter.matches(tenant) && !known.contains(&tenant.id))
+                        .map(|tenant| tenant.id),
+                );
+            }
+            newcomers
         }
-        .into()),
-        None => Ok(()),
     }
-}
-
-fn session_options(config: &Config, application: &str) -> SessionOptions {
-    SessionOptions {
-        application_name: format!("{application} {}", std::process::id()),
-        connect_timeout: CONNECT_TIMEOUT,
-        lock_timeout: config.execution.lock_timeout,
-        statement_timeout: config.execution.statement_timeout,
-    }
-}
-
-fn connection_url(url: &Url, embedded: Option<&EmbeddedLease>) -> anyhow::Result<ConnectionUrl> {
-    match (url, embedded) {
-        (Url::Server(text), _) => Ok(ConnectionUrl::parse(text)?),
-        (Url::Embedded, Some(lease)) => Ok(ConnectionUrl::parse(lease.url())?),
-        (Url::Embedded, None) => anyhow::bail!("the embedded server was not started"),
-    }
-}
-
-pub(super) fn needs_embedded(config: &Config) -> bool {
-    let databases = config.databases.iter().map(|database| &database.url);
-    databases
-        .chain(config.control.url.as_ref())
-        .any(|url| *url == Url::Embedded)
-}
-
-/// Where the embedded server keeps its data.
-pub(super) fn embedded_directory(config: &Config) -> PathBuf {
-    config.directory.join(".fleet")
-}
-
-async fn start_embedded(config: &Config, output: &Output) -> anyhow::Result<EmbeddedLease> {
-    let directory = embedded_directory(config);
-    if !directory.exists() {
-        output.notice(&format!(
-            "creating a private PostgreSQL server under {} (url: embedded)",
-            directory.display()
-        ));
-    }
-    let lease = tokio::task::spawn_blocking(move || EmbeddedServer::new(&directory).acquire())
-        .await
-        .context("start the embedded server")??;
-    Ok(lease)
 }

@@ -3,15 +3,16 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc;
 
-use super::fleet::{Fleet, Found, Needed, refuse_stepwise};
+use super::fleet::{Fleet, Found, Needed};
 use super::options::{Global, MigrateArguments, Selection};
 use super::output::Output;
 use super::signals::{self, Stop};
-use crate::ledger::{Lease, NewRun, NewRunTenant, TakeOver};
+use crate::ledger::{Lease, LeaseTerms, NewRun, NewRunTenant, TakeOver};
 use crate::migration::{MigrationSet, Version};
 use crate::pg;
 use crate::plan::{self, Action, Plan};
@@ -50,7 +51,7 @@ async fn migrate(
         // first what may be refused: the lease brings a control schema with it
         fleet.check_writable().await?;
         let tenants = fleet.tenants(&arguments.selection).await?;
-        let lease = take_lease(fleet).await?;
+        let lease = take_lease(fleet, arguments.wait, output).await?;
         Ok((lease, tenants))
     };
     let (lease, tenants) = signals::unless_stopped(stop, prepare).await?;
@@ -74,10 +75,18 @@ async fn migrate(
 
 /// The control schema is brought up to date, then the lease taken: planning under it sees nobody
 /// else's run.
-pub(super) async fn take_lease(fleet: &Fleet) -> anyhow::Result<Lease> {
+pub(super) async fn take_lease(
+    fleet: &Fleet,
+    wait: Option<Duration>,
+    output: &Output,
+) -> anyhow::Result<Lease> {
     let mut control = fleet.control().await?;
     control.ensure().await?;
-    Ok(control.acquire().await?)
+    let terms = LeaseTerms {
+        lasts: fleet.config.control.lease,
+        wait: wait.unwrap_or(fleet.config.control.wait),
+    };
+    Ok(control.acquire(terms, |text| output.notice(text)).await?)
 }
 
 /// What `migrate` and `resume` have in common once they know their tenants.
@@ -107,15 +116,19 @@ impl Order {
         output: &Output,
         stop: &mut StopWatch,
     ) -> anyhow::Result<ExitCode> {
+        let known = tenants.ids();
         let planned = fleet.plan(set, self.target, tenants);
         let plan = signals::unless_stopped(stop, planned).await?;
-        refuse_stepwise(&plan, set)?;
-        let (run, ledger) = lease.open(&self.new_run(&plan, set)).await?;
+        let patience = fleet.config.execution.reconnect_timeout;
+        let opened = lease
+            .open(&self.new_run(fleet, &plan, set), patience)
+            .await?;
         let rollout = Rollout {
-            migrator: Arc::new(fleet.migrator(set, &plan)),
-            ledger,
+            migrator: Arc::new(fleet.migrator(set, &plan, opened.dead_sessions)),
+            ledger: opened.ledger,
             policy: self.policy(fleet),
-            run,
+            run: opened.run,
+            newcomers: Box::pin(fleet.newcomers(&self.selection, known)),
             resumes: self.resumes,
             plan,
         };
@@ -144,7 +157,7 @@ impl Order {
         }
     }
 
-    fn new_run(&self, plan: &Plan, set: &MigrationSet) -> NewRun {
+    fn new_run(&self, fleet: &Fleet, plan: &Plan, set: &MigrationSet) -> NewRun {
         let tenants = plan
             .tenants
             .iter()
@@ -164,6 +177,7 @@ impl Order {
             set_fingerprint: set.fingerprint().to_owned(),
             selection: self.selection.typed(),
             started_by: started_by(),
+            sessions: fleet.sessions.clone(),
             up_to_date: (plan.tenants.len() - tenants.len()) as u64,
             tenants,
         }
@@ -178,6 +192,8 @@ impl Order {
             },
             retry: execution.retry,
             budget: fleet.config.rollout.max_failures,
+            reconnect: execution.reconnect_timeout,
+            heartbeat: fleet.config.control.lease / 3,
         }
     }
 }

@@ -5,11 +5,13 @@ mod embedded;
 mod error;
 mod fleet;
 mod migrate;
+mod open;
 mod options;
 mod output;
 mod plan;
 mod resume;
 mod runs;
+mod settle;
 mod signals;
 mod status;
 mod tenants;
@@ -18,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::crash;
 use crate::run;
 use options::{Command, Options};
 use output::Output;
@@ -65,6 +68,8 @@ fn usage(error: &clap::Error) -> ExitCode {
 async fn dispatch(options: Options, output: &Output) -> anyhow::Result<run::ExitCode> {
     let Options { global, command } = options;
     let mut stop = signals::listen()?;
+    crash::arm();
+    crash::point("K0");
     let (global, watch) = (&global, &mut stop.watch);
     match command {
         Command::Migrate(arguments) => migrate::execute(global, &arguments, output, stop).await,
@@ -86,6 +91,9 @@ async fn dispatch(options: Options, output: &Output) -> anyhow::Result<run::Exit
         }
         Command::Reconcile(arguments) => {
             unless_stopped(watch, control::reconcile(global, &arguments, output)).await
+        }
+        Command::Settle(arguments) => {
+            unless_stopped(watch, settle::execute(global, &arguments, output)).await
         }
         Command::Init => unless_stopped(watch, control::init(global, output)).await,
         Command::Embedded(arguments) => {

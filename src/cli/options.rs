@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -130,6 +131,8 @@ pub(super) enum Command {
     Tenants(TenantsArguments),
     /// Rebuild the ledger from the tenants' histories and report where they disagreed
     Reconcile(ReconcileArguments),
+    /// Say what became of a statement that an interruption has left in doubt
+    Settle(SettleArguments),
     /// Create or upgrade the control schema (migrate does it too)
     Init,
     /// The private local PostgreSQL server behind `url: embedded`
@@ -200,6 +203,14 @@ fn parse_concurrency(text: &str) -> Result<NonZeroUsize, String> {
         .ok_or_else(|| format!("a number from 1 to {MAX_CONCURRENCY}"))
 }
 
+fn parse_wait(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    humantime::parse_duration(text)
+        .map_err(|_| "write it with a unit, such as 10m or 30s".to_owned())
+}
+
 /// `fleet migrate`.
 #[derive(Args, Debug)]
 pub(super) struct MigrateArguments {
@@ -218,6 +229,10 @@ pub(super) struct MigrateArguments {
     /// Tenants at a time, instead of execution.concurrency
     #[arg(long, value_name = "N", value_parser = parse_concurrency)]
     pub(super) concurrency: Option<NonZeroUsize>,
+
+    /// How long to wait for another run to end, instead of control.wait (such as 10m; 0 not at all)
+    #[arg(long, value_name = "DURATION", value_parser = parse_wait)]
+    pub(super) wait: Option<Duration>,
 }
 
 /// `fleet resume`.
@@ -234,6 +249,10 @@ pub(super) struct ResumeArguments {
     /// Tenants at a time, instead of execution.concurrency
     #[arg(long, value_name = "N", value_parser = parse_concurrency)]
     pub(super) concurrency: Option<NonZeroUsize>,
+
+    /// How long to wait for another run to end, instead of control.wait (such as 10m; 0 not at all)
+    #[arg(long, value_name = "DURATION", value_parser = parse_wait)]
+    pub(super) wait: Option<Duration>,
 }
 
 /// `fleet plan`.
@@ -270,6 +289,31 @@ pub(super) struct ReconcileArguments {
     /// Which tenants.
     #[command(flatten)]
     pub(super) selection: Selection,
+
+    /// How long to wait for another run to end, instead of control.wait (such as 10m; 0 not at all)
+    #[arg(long, value_name = "DURATION", value_parser = parse_wait)]
+    pub(super) wait: Option<Duration>,
+}
+
+/// `fleet settle`.
+#[derive(Args, Debug)]
+pub(super) struct SettleArguments {
+    /// What you have found out
+    #[arg(value_enum, value_name = "VERDICT")]
+    pub(super) verdict: SettleVerdict,
+
+    /// Which tenants.
+    #[command(flatten)]
+    pub(super) selection: Selection,
+}
+
+/// What somebody has found out about a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SettleVerdict {
+    /// It is done: go on behind it
+    Done,
+    /// It is not done, or may be run once more: run it again
+    Again,
 }
 
 /// `fleet runs`.

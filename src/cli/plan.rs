@@ -1,6 +1,6 @@
 //! `fleet plan`: what `migrate` would do. Writes nothing anywhere.
 
-use super::fleet::{Fleet, Needed, refuse_stepwise};
+use super::fleet::{Fleet, Needed};
 use super::options::{Global, PlanArguments, Selection};
 use super::output::Output;
 use crate::migration::{MigrationSet, Version};
@@ -31,7 +31,6 @@ pub(super) async fn show(
     let target = plan::resolve_target(&set, to)?;
     let tenants = fleet.tenants(selection).await?;
     let plan = fleet.plan(&set, target, tenants).await?;
-    refuse_stepwise(&plan, &set)?;
     print(&plan, &set, &output.selecting(selection))?;
     Ok(verdict(&plan))
 }

@@ -41,7 +41,7 @@ async fn resume(
     let set = fleet.read_set()?;
     let prepare = async {
         fleet.check_writable().await?;
-        let lease = take_lease(fleet).await?;
+        let lease = take_lease(fleet, arguments.wait, output).await?;
         let Some(run) = run_to_resume(&lease, arguments.run.as_deref()).await? else {
             return Ok(None);
         };

@@ -142,9 +142,13 @@ impl Checker<'_> {
             Some(text) => self.written("control.url", &text, names::url).map(Some),
             None => Some(None),
         };
+        let lease = self.value("control.lease", control.lease, "10s", values::lease);
+        let wait = self.value("control.wait", control.wait, "20s", values::timeout);
         Some(Control {
             schema: schema?,
             url: url?,
+            lease: lease?,
+            wait: wait?,
         })
     }
 
@@ -199,12 +203,26 @@ impl Checker<'_> {
             "15m",
             values::timeout,
         );
+        let index_build_timeout = self.value(
+            "execution.index_build_timeout",
+            execution.index_build_timeout,
+            "1h",
+            values::timeout,
+        );
+        let reconnect_timeout = self.value(
+            "execution.reconnect_timeout",
+            execution.reconnect_timeout,
+            "1m",
+            values::timeout,
+        );
         let retry = self.retry(execution.retry.unwrap_or_default());
         Some(Execution {
             concurrency: concurrency?,
             transaction: transaction?,
             lock_timeout: lock_timeout?,
             statement_timeout: statement_timeout?,
+            index_build_timeout: index_build_timeout?,
+            reconnect_timeout: reconnect_timeout?,
             retry: retry?,
         })
     }

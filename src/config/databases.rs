@@ -61,6 +61,12 @@ fn database(
         "8",
         values::count,
     );
+    let max_index_builds = checker.value(
+        &format!("{key}.max_index_builds"),
+        file.max_index_builds,
+        "1",
+        values::count,
+    );
     let search_path = checker.items(
         &format!("{key}.search_path"),
         file.search_path.unwrap_or_default(),
@@ -71,6 +77,7 @@ fn database(
         name: name?,
         url: url?,
         max_connections: max_connections?,
+        max_index_builds: max_index_builds?,
         search_path: search_path?,
         source: source?,
     })

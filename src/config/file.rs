@@ -31,6 +31,8 @@ pub(super) struct File {
 pub(super) struct Control {
     pub(super) schema: Text,
     pub(super) url: Text,
+    pub(super) lease: Text,
+    pub(super) wait: Text,
 }
 
 #[derive(Default, Deserialize)]
@@ -43,6 +45,7 @@ pub(super) struct Database {
     pub(super) name: Text,
     pub(super) url: Text,
     pub(super) max_connections: Text,
+    pub(super) max_index_builds: Text,
     pub(super) search_path: Option<Vec<Text>>,
     pub(super) tenants: Option<Tenants>,
 }
@@ -85,6 +88,8 @@ pub(super) struct Execution {
     pub(super) transaction: Text,
     pub(super) lock_timeout: Text,
     pub(super) statement_timeout: Text,
+    pub(super) index_build_timeout: Text,
+    pub(super) reconnect_timeout: Text,
     pub(super) retry: Option<Retry>,
 }
 

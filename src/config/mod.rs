@@ -55,6 +55,10 @@ pub struct Control {
     pub schema: SchemaName,
     /// Its database; None is the first of [`Config::databases`].
     pub url: Option<Url>,
+    /// Silence after which another run is taken for dead.
+    pub lease: Duration,
+    /// How long to wait for another run to end; zero is not at all.
+    pub wait: Duration,
 }
 
 /// One PostgreSQL database that holds tenants.
@@ -66,6 +70,8 @@ pub struct Database {
     pub url: Url,
     /// The ceiling for fleet's own connections to it.
     pub max_connections: NonZeroUsize,
+    /// How many of its tenants at a time with a step that waits for all others in the database.
+    pub max_index_builds: NonZeroUsize,
     /// Shared schemas after the tenant's own, bare names.
     pub search_path: Vec<String>,
     /// How its tenants are found.
@@ -124,6 +130,10 @@ pub struct Execution {
     pub lock_timeout: Duration,
     /// `statement_timeout` of a tenant's session; zero is off.
     pub statement_timeout: Duration,
+    /// The same for a statement that waits for all others in the database; zero is off.
+    pub index_build_timeout: Duration,
+    /// How long a database may be out of reach before its tenants are given up.
+    pub reconnect_timeout: Duration,
     /// When a transient failure is tried again.
     pub retry: RetryPolicy,
 }

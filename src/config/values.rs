@@ -104,6 +104,15 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     Ok(timeout)
 }
 
+/// How long a lease lasts. A third of it is the heartbeat, which costs a commit.
+pub(super) fn lease(text: &str) -> Result<Duration, String> {
+    let lease = duration(text)?;
+    if lease < Duration::from_secs(1) {
+        return Err("must be 1s or more: a third of it is the heartbeat".to_owned());
+    }
+    Ok(lease)
+}
+
 /// `0`, `3` or `5%`.
 pub(super) fn failure_budget(text: &str) -> Result<FailureBudget, String> {
     let text = text.trim();

@@ -1,14 +1,17 @@
 //! Reads history tables, many with one message.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use futures_util::{StreamExt, pin_mut};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
+use super::STEPS_TABLE;
 use super::catalog::HistoryTable;
-use crate::plan::{AppliedRow, HistorySnapshot};
+use crate::plan::{AppliedRow, HistorySnapshot, StepRow};
 use crate::tenant::{SchemaName, quote_identifier};
 
 /// Reads these tables. Where one of them cannot be read, the batch is halved until it stands alone.
@@ -30,6 +33,14 @@ pub(super) async fn read(
             }
             Err(error) => match part {
                 [] => {}
+                // the migration that was under way is done now, and its notes are gone
+                [one] if one.has_steps && error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
+                    let without = HistoryTable {
+                        has_steps: false,
+                        ..one.clone()
+                    };
+                    read.extend(Box::pin(self::read(client, &[without], table)).await?);
+                }
                 [one] => read.push((one.schema.clone(), unreadable(&error))),
                 several => {
                     let (left, right) = several.split_at(several.len() / 2);
@@ -64,20 +75,36 @@ async fn read_message(
             found.schema.quoted(),
             quote_identifier(table)
         );
+        if found.has_steps {
+            let _ = write!(text, ";{}", select_steps(&found.schema));
+        }
     }
     let answers = client.simple_query_raw(&text).await?;
     pin_mut!(answers);
     let mut histories = Vec::with_capacity(tables.len());
-    let mut rows = Vec::new();
-    let mut is_setting = true;
+    let mut reading = Reading::default();
+    // the setting's own answer comes first
+    let mut expected = VecDeque::from([Answer::Setting]);
+    for found in tables {
+        expected.push_back(Answer::History(found));
+        if found.has_steps {
+            expected.push_back(Answer::Steps);
+        }
+    }
     while let Some(answer) = answers.next().await {
         match answer? {
-            SimpleQueryMessage::Row(row) => rows.push(parse(&row)),
-            SimpleQueryMessage::CommandComplete(_) if is_setting => is_setting = false,
+            SimpleQueryMessage::Row(row) => match expected.front() {
+                Some(Answer::Steps) => reading.steps.extend(parse_step(&row)),
+                _ => reading.rows.push(parse(&row)),
+            },
             SimpleQueryMessage::CommandComplete(_) => {
-                if let Some(found) = tables.get(histories.len()) {
-                    let history = snapshot(found, std::mem::take(&mut rows));
-                    histories.push((found.schema.clone(), history));
+                if let Some(Answer::History(found)) = expected.pop_front() {
+                    reading.of = Some(found);
+                }
+                if expected.front() != Some(&Answer::Steps)
+                    && let Some(found) = reading.of.take()
+                {
+                    histories.push((found.schema.clone(), reading.end(found)));
                 }
             }
             _ => {}
@@ -86,18 +113,87 @@ async fn read_message(
     Ok(histories)
 }
 
+/// What a message's answers belong to, in order.
+#[derive(PartialEq)]
+enum Answer<'a> {
+    Setting,
+    History(&'a HistoryTable),
+    Steps,
+}
+
+/// One tenant's rows as they come in.
+#[derive(Default)]
+struct Reading<'a> {
+    of: Option<&'a HistoryTable>,
+    rows: Vec<Result<AppliedRow, CorruptRow>>,
+    steps: Vec<StepRow>,
+}
+
+impl Reading<'_> {
+    fn end(&mut self, found: &HistoryTable) -> HistorySnapshot {
+        let (rows, steps) = (
+            std::mem::take(&mut self.rows),
+            std::mem::take(&mut self.steps),
+        );
+        snapshot(found, rows, steps)
+    }
+}
+
+fn select_steps(schema: &SchemaName) -> String {
+    format!(
+        "SELECT version,step,hash,finished_at IS NOT NULL FROM {}.{STEPS_TABLE} ORDER BY version,step",
+        schema.quoted()
+    )
+}
+
+/// Reads the steps that a tenant's own table notes; none where there is no such table.
+///
+/// # Errors
+/// The server's.
+pub async fn read_steps(
+    client: &Client,
+    schema: &SchemaName,
+) -> Result<Vec<StepRow>, tokio_postgres::Error> {
+    let answers = match client.simple_query(&select_steps(schema)).await {
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(Vec::new()),
+        answers => answers?,
+    };
+    Ok(answers
+        .iter()
+        .filter_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => parse_step(row),
+            _ => None,
+        })
+        .collect())
+}
+
+/// The columns are NOT NULL and fleet's own.
+fn parse_step(row: &SimpleQueryRow) -> Option<StepRow> {
+    Some(StepRow {
+        version: row.get(0)?.parse().ok()?,
+        step: row.get(1)?.parse().ok()?,
+        hash: row.get(2)?.to_owned(),
+        is_done: row.get(3)? == "t",
+    })
+}
+
 struct CorruptRow {
     row: String,
     problem: String,
 }
 
-fn snapshot(found: &HistoryTable, rows: Vec<Result<AppliedRow, CorruptRow>>) -> HistorySnapshot {
+fn snapshot(
+    found: &HistoryTable,
+    rows: Vec<Result<AppliedRow, CorruptRow>>,
+    steps: Vec<StepRow>,
+) -> HistorySnapshot {
     match rows.into_iter().collect::<Result<Vec<_>, _>>() {
         Ok(mut rows) => {
             rows.sort_by_key(|row| row.version);
             HistorySnapshot::Rows {
                 column: found.column,
                 rows: rows.into(),
+                steps: steps.into(),
             }
         }
         Err(CorruptRow { row, problem }) => HistorySnapshot::Corrupt { row, problem },

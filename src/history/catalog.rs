@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tokio_postgres::types::Oid;
 use tokio_postgres::{Client, Row};
 
+use super::STEPS_TABLE;
 use crate::plan::{HistorySnapshot, VersionColumn};
 use crate::tenant::SchemaName;
 
@@ -13,12 +14,14 @@ const INT4: Oid = 23;
 const INT8: Oid = 20;
 
 /// A history table that can be read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct HistoryTable {
     /// Whose.
     pub(super) schema: SchemaName,
     /// The width of its version column.
     pub(super) column: VersionColumn,
+    /// Whether steps are noted beside it.
+    pub(super) has_steps: bool,
 }
 
 /// What was found.
@@ -65,14 +68,15 @@ async fn look_for_tables(
                pg_catalog.has_schema_privilege(n.oid, 'USAGE'), \
                pg_catalog.has_schema_privilege(n.oid, 'CREATE'), \
                pg_catalog.has_table_privilege(c.oid, 'SELECT'), \
-               current_user::text \
+               current_user::text, \
+               EXISTS (SELECT FROM pg_catalog.pg_class s WHERE s.relnamespace = n.oid AND s.relname = $3 AND s.relkind = 'r') \
              FROM pg_catalog.pg_namespace n \
              LEFT JOIN pg_catalog.pg_class c \
                ON c.relnamespace = n.oid AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'f') \
              LEFT JOIN pg_catalog.pg_attribute a \
                ON a.attrelid = c.oid AND a.attname = 'version' AND NOT a.attisdropped \
              WHERE n.nspname = ANY($1)",
-            &[&names, &table],
+            &[&names, &table, &STEPS_TABLE],
         )
         .await?;
     let mut without_table = Vec::new();
@@ -88,7 +92,11 @@ async fn look_for_tables(
             without_table.push(schema);
         } else if let Some(column) = version_column(column) {
             found.settled.remove(&schema);
-            found.tables.push(HistoryTable { schema, column });
+            found.tables.push(HistoryTable {
+                schema,
+                column,
+                has_steps: row.get(7),
+            });
         } else {
             let corrupt = HistorySnapshot::Corrupt {
                 row: format!("table {table}"),

@@ -17,7 +17,12 @@ use tokio_postgres::Client;
 use crate::pg::{self, PgError, Pool};
 use crate::plan::{AppliedRow, HistorySnapshot, VersionColumn};
 use crate::tenant::{DatabaseName, SchemaName};
+pub use batch::read_steps;
 use catalog::{Found, HistoryTable};
+
+/// Where a tenant's own schema notes the steps of a migration that runs without a transaction. It is
+/// there only while such a migration is under way.
+pub const STEPS_TABLE: &str = "fleet_schema_steps";
 
 /// Histories read with one message. Each holds two locks (table and key) until the message ends;
 /// PostgreSQL's lock table has room for 6,400 by default.
@@ -107,9 +112,15 @@ async fn doubt_empty(
     let empty: Vec<HistoryTable> = histories
         .iter()
         .filter_map(|(schema, history)| match history {
-            HistorySnapshot::Rows { column, rows } if rows.is_empty() => Some(HistoryTable {
+            // a first migration that is under way without a transaction has left relations, and no row
+            HistorySnapshot::Rows {
+                column,
+                rows,
+                steps,
+            } if rows.is_empty() && steps.is_empty() => Some(HistoryTable {
                 schema: schema.clone(),
                 column: *column,
+                has_steps: false,
             }),
             _ => None,
         })
@@ -183,7 +194,12 @@ struct RowsSeen(HashSet<Arc<[AppliedRow]>>);
 
 impl RowsSeen {
     fn share(&mut self, history: HistorySnapshot) -> HistorySnapshot {
-        let HistorySnapshot::Rows { column, rows } = history else {
+        let HistorySnapshot::Rows {
+            column,
+            rows,
+            steps,
+        } = history
+        else {
             return history;
         };
         let rows = if let Some(seen) = self.0.get(&rows) {
@@ -192,7 +208,11 @@ impl RowsSeen {
             self.0.insert(Arc::clone(&rows));
             rows
         };
-        HistorySnapshot::Rows { column, rows }
+        HistorySnapshot::Rows {
+            column,
+            rows,
+            steps,
+        }
     }
 }
 

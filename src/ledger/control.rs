@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use super::LedgerError;
+use crate::crash;
 use crate::migration::Version;
 use crate::pg::{self, ConnectionUrl, SessionOptions};
 use crate::tenant::{SchemaName, quote_identifier};
@@ -36,6 +37,8 @@ pub enum ControlState {
 /// The connection to the control database. It holds the lease of a run.
 pub struct Control {
     session: pg::Session,
+    url: ConnectionUrl,
+    options: SessionOptions,
     schema: SchemaName,
 }
 
@@ -49,16 +52,18 @@ impl Control {
         options: &SessionOptions,
         schema: &SchemaName,
     ) -> Result<Self, LedgerError> {
-        let session = pg::connect(url, options).await?;
-        // this connection belongs to the ledger alone, so a session setting cannot leak to a tenant
-        session
-            .batch_execute(&format!("SET search_path = {}", schema.quoted()))
-            .await
-            .map_err(LedgerError::query("connect"))?;
         Ok(Self {
-            session,
+            session: open(url, options, schema).await?,
+            url: url.clone(),
+            options: options.clone(),
             schema: schema.clone(),
         })
+    }
+
+    /// Replaces a connection that was lost. Tries once.
+    pub(super) async fn reconnect(&mut self) -> Result<(), LedgerError> {
+        self.session = open(&self.url, &self.options, &self.schema).await?;
+        Ok(())
     }
 
     /// The schema's name.
@@ -159,6 +164,7 @@ impl Control {
             .batch_execute(&create)
             .await
             .map_err(LedgerError::query("create the control schema"))?;
+        crash::point("K1");
         let schema = self.schema.to_string();
         migrations::runner()
             .set_migration_table_name(HISTORY_TABLE)
@@ -170,6 +176,20 @@ impl Control {
             })?;
         Ok(before)
     }
+}
+
+async fn open(
+    url: &ConnectionUrl,
+    options: &SessionOptions,
+    schema: &SchemaName,
+) -> Result<pg::Session, LedgerError> {
+    let session = pg::connect(url, options).await?;
+    // this connection belongs to the ledger alone, so a session setting cannot leak to a tenant
+    session
+        .batch_execute(&format!("SET search_path = {}", schema.quoted()))
+        .await
+        .map_err(LedgerError::query("connect"))?;
+    Ok(session)
 }
 
 fn known_version() -> Version {

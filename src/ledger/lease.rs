@@ -1,6 +1,8 @@
 //! The lease: one run at a time writes to a control schema. It is an advisory lock of the ledger's
 //! own session, so that it ends with the process, at once and whatever ended it; the row in `runs`
-//! only says who holds it.
+//! says who holds it and when it was last heard of, by the database's clock. A holder that is silent for
+//! longer than the lease lasts (a machine that was paused, a network that is cut) is taken for dead:
+//! its session is ended, and whatever it writes later is refused.
 
 use std::hash::Hasher;
 use std::time::Duration;
@@ -12,14 +14,46 @@ use tokio_postgres::Client;
 use super::LedgerError;
 use super::control::Control;
 
-/// How long to ask again before somebody else's lease is taken for a living run's: the session of a
-/// killed process ends when its server notices, which takes a second where a statement runs.
-const LEASE_PATIENCE: Duration = Duration::from_secs(3);
 const LEASE_POLL: Duration = Duration::from_millis(50);
+
+/// A run that is still being planned has no row and no heartbeat: it is silent for that much longer
+/// before it is taken for dead.
+const PLANNING_FACTOR: u32 = 8;
 
 /// The right to open a run, for as long as the connection lives.
 pub struct Lease {
     pub(super) control: Control,
+}
+
+/// How long one waits for a lease, and how long one lasts.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseTerms {
+    /// Silence after which a holder is taken for dead.
+    pub lasts: Duration,
+    /// How long to wait for somebody else's to end.
+    pub wait: Duration,
+}
+
+/// Who holds the lease.
+struct Holder {
+    pid: i32,
+    words: String,
+    /// Since it was last heard of, by the database's clock.
+    silent: Duration,
+    /// Whether it has a run, and with it a heartbeat.
+    has_run: bool,
+}
+
+impl Holder {
+    /// Whether it has been silent for longer than one that lives would be.
+    fn is_dead(&self, lasts: Duration) -> bool {
+        let patience = if self.has_run {
+            lasts
+        } else {
+            lasts.saturating_mul(PLANNING_FACTOR)
+        };
+        self.silent > patience
+    }
 }
 
 impl Lease {
@@ -38,22 +72,49 @@ impl Control {
         hasher.finish().cast_signed()
     }
 
-    /// Takes the lease.
+    /// Takes the lease, waiting for somebody else's to end. `tell` hears whom it waits for, and that a
+    /// dead one was taken over.
     ///
     /// # Errors
     /// [`LedgerError::LeaseHeld`] with who holds it.
-    pub async fn acquire(self) -> Result<Lease, LedgerError> {
-        let patience_ends = Instant::now() + LEASE_PATIENCE;
-        while !self.try_acquire().await? {
+    pub async fn acquire(
+        self,
+        terms: LeaseTerms,
+        tell: impl Fn(&str),
+    ) -> Result<Lease, LedgerError> {
+        let patience_ends = Instant::now() + terms.wait;
+        let mut told = None;
+        loop {
+            let holder = if self.try_acquire().await? {
+                let Some(restarting) = self.restarting(terms.lasts).await? else {
+                    return Ok(Lease { control: self });
+                };
+                self.release().await?;
+                restarting
+            } else {
+                match self.holder().await? {
+                    Some(holder) if holder.is_dead(terms.lasts) => {
+                        self.end_session(&holder, &tell).await?;
+                        continue;
+                    }
+                    Some(holder) => holder.words,
+                    // it has just ended
+                    None => continue,
+                }
+            };
             if Instant::now() >= patience_ends {
-                return Err(LedgerError::LeaseHeld(self.lease_holder().await?));
+                return Err(LedgerError::LeaseHeld(holder));
+            }
+            if told.is_none() {
+                tell(&format!("waiting for {holder}"));
+                told = Some(());
             }
             tokio::time::sleep(LEASE_POLL).await;
         }
-        Ok(Lease { control: self })
     }
 
-    async fn try_acquire(&self) -> Result<bool, LedgerError> {
+    /// Asks for the lease once.
+    pub(super) async fn try_acquire(&self) -> Result<bool, LedgerError> {
         let taken = self
             .client()
             .query_one(
@@ -65,24 +126,126 @@ impl Control {
         Ok(taken.get(0))
     }
 
-    /// Who holds the lease, in words.
-    async fn lease_holder(&self) -> Result<String, LedgerError> {
-        let run = self
+    async fn release(&self) -> Result<(), LedgerError> {
+        self.client()
+            .execute(
+                "SELECT pg_catalog.pg_advisory_unlock($1)",
+                &[&self.lease_key()],
+            )
+            .await
+            .map_err(LedgerError::query("give the lease back"))?;
+        Ok(())
+    }
+
+    /// Ends the session of a holder that is taken for dead: with it goes the lock.
+    async fn end_session(&self, holder: &Holder, tell: &impl Fn(&str)) -> Result<(), LedgerError> {
+        let ended = self
+            .client()
+            .query_one("SELECT pg_catalog.pg_terminate_backend($1)", &[&holder.pid])
+            .await
+            .map_err(LedgerError::query("end the session of a dead run"))?;
+        if ended.get(0) {
+            tell(&format!(
+                "taking over: not a sign of life from {}",
+                holder.words
+            ));
+        }
+        while self
+            .holder()
+            .await?
+            .is_some_and(|now| now.pid == holder.pid)
+        {
+            tokio::time::sleep(LEASE_POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Who holds the lease.
+    async fn holder(&self) -> Result<Option<Holder>, LedgerError> {
+        let row = self
             .client()
             .query_opt(
-                "SELECT format('run %s (%s, started by %s %s ago, last heard of %s ago)', id, command, started_by, \
-                   date_trunc('second', clock_timestamp() - started_at), \
-                   date_trunc('second', clock_timestamp() - heartbeat_at)) \
-                 FROM runs WHERE finished_at IS NULL ORDER BY started_at DESC LIMIT 1",
-                &[],
+                &format!(
+                    "SELECT l.pid, {RUN_IN_WORDS}, \
+                       extract(epoch FROM clock_timestamp() - coalesce(r.heartbeat_at, a.state_change, clock_timestamp()))::float8, \
+                       r.id IS NOT NULL \
+                     FROM pg_catalog.pg_locks l \
+                     LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+                     LEFT JOIN runs r ON r.lease_backend = l.pid AND r.finished_at IS NULL \
+                     WHERE l.granted AND l.locktype = 'advisory' AND l.objsubid = 1 \
+                       AND ((l.classid::int8 << 32) | l.objid::int8) = $1 \
+                       AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
+                     ORDER BY r.started_at DESC LIMIT 1"
+                ),
+                &[&self.lease_key()],
             )
             .await
             .map_err(LedgerError::query("look up who holds the lease"))?;
-        Ok(run.map_or_else(
-            || "a run that is still being planned".to_owned(),
-            |row| row.get(0),
-        ))
+        Ok(row.map(|row| Holder {
+            pid: row.get(0),
+            words: row
+                .get::<_, Option<String>>(1)
+                .unwrap_or_else(|| "a run that is still being planned".to_owned()),
+            silent: Duration::try_from_secs_f64(row.get(2)).unwrap_or_default(),
+            has_run: row.get(3),
+        }))
     }
+
+    /// A run that may be alive though nobody holds its lock: the server has restarted since it was last
+    /// heard of, and it gets as long as a lease lasts to come back.
+    async fn restarting(&self, lasts: Duration) -> Result<Option<String>, LedgerError> {
+        let row = self
+            .client()
+            .query_opt(
+                &format!(
+                    "SELECT {RUN_IN_WORDS} FROM runs r WHERE finished_at IS NULL \
+                       AND heartbeat_at < pg_catalog.pg_postmaster_start_time() \
+                       AND heartbeat_at > clock_timestamp() - pg_catalog.make_interval(secs => $1) \
+                     LIMIT 1"
+                ),
+                &[&lasts.as_secs_f64()],
+            )
+            .await
+            .map_err(LedgerError::query("look for a run that may come back"))?;
+        Ok(row.map(|row| row.get(0)))
+    }
+
+    /// Takes the lease back for a run whose connection was lost. False where somebody else has it.
+    pub(super) async fn take_back(&self) -> Result<bool, LedgerError> {
+        if self.try_acquire().await? {
+            return Ok(true);
+        }
+        // the server may not have noticed yet that the old session of this process is gone
+        self.client()
+            .execute(
+                "SELECT pg_catalog.pg_terminate_backend(l.pid) FROM pg_catalog.pg_locks l \
+                 JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+                 WHERE l.granted AND l.locktype = 'advisory' AND l.objsubid = 1 \
+                   AND ((l.classid::int8 << 32) | l.objid::int8) = $1 \
+                   AND a.application_name = current_setting('application_name') AND a.pid <> pg_backend_pid()",
+                &[&self.lease_key()],
+            )
+            .await
+            .map_err(LedgerError::query("take the lease back"))?;
+        Ok(false)
+    }
+}
+
+/// In SQL: a row `r` of `runs`, in words; NULL where there is none.
+const RUN_IN_WORDS: &str = "'run ' || r.id || ' (' || r.command || ', started by ' || r.started_by || ' ' \
+    || date_trunc('second', clock_timestamp() - r.started_at) || ' ago, last heard of ' \
+    || date_trunc('second', clock_timestamp() - r.heartbeat_at) || ' ago)'";
+
+/// The sessions of runs that are open though nobody holds the lease. The lease must be held, so that no
+/// living run is meant.
+pub(super) async fn dead_sessions(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
+    let rows = client
+        .query(
+            "SELECT sessions FROM runs WHERE finished_at IS NULL AND sessions IS NOT NULL",
+            &[],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Closes runs that are open though nobody holds the lease: their process died. The lease must be

@@ -6,20 +6,21 @@ mod lease;
 mod queries;
 mod reconcile;
 mod records;
+mod rows;
 mod run;
 
 use std::future::Future;
 use std::time::Duration;
 
 pub use control::{Control, ControlState};
-pub use lease::Lease;
+pub use lease::{Lease, LeaseTerms};
 pub use reconcile::{Disagreement, LastSeen};
 pub use records::{AttemptRecord, RunDetail, RunRecord, RunState, RunTenantRecord};
-pub use run::{NewRun, NewRunTenant, PgLedger, TakeOver};
+pub use run::{NewRun, NewRunTenant, Opened, PgLedger, TakeOver};
 
 use crate::migration::Version;
 use crate::pg::{self, PgError};
-use crate::run::{AttemptNumber, Failure, Outcome, RunOutcome};
+use crate::run::{AttemptNumber, Failure, FailureClass, Outcome, RunOutcome};
 use crate::tenant::TenantId;
 
 /// The ledger of one run, as the engine sees it.
@@ -72,6 +73,8 @@ pub struct AttemptEnd {
     pub reason: Option<String>,
     /// Why it failed.
     pub failure: Option<Failure>,
+    /// How steps were settled whose end was not known.
+    pub notes: Vec<String>,
 }
 
 /// What follows an attempt.
@@ -90,8 +93,21 @@ pub struct Closing {
     pub outcome: RunOutcome,
     /// What the process will exit with.
     pub exit_code: u8,
-    /// Tenants that have no recorded outcome yet: the outcome, and why.
-    pub left: Vec<(TenantId, Outcome, String)>,
+    /// Tenants that have no recorded outcome yet.
+    pub left: Vec<Left>,
+}
+
+/// A tenant that got its outcome without an attempt.
+#[derive(Clone, Debug)]
+pub struct Left {
+    /// Which tenant.
+    pub tenant: TenantId,
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// Its version now, where that is known.
+    pub version: Option<Version>,
+    /// Why it was left.
+    pub reason: String,
 }
 
 /// What can go wrong with the ledger.
@@ -159,6 +175,15 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// Whether the connection is gone, or cannot be had just now: another try may help.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.class() == FailureClass::Transient,
+            Self::Query { cause, .. } => pg::is_connection_lost(cause),
+            _ => false,
+        }
+    }
+
     /// Wraps a failed statement.
     fn query(action: &'static str) -> impl Fn(tokio_postgres::Error) -> Self {
         move |cause| Self::Query { action, cause }

@@ -29,7 +29,7 @@ const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r
 
 const ATTEMPTS: &str = "a.run_id, a.database, a.schema, a.attempt, \
     to_char(a.ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), a.duration_ms, a.outcome, a.applied, \
-    a.migration, a.statement, a.line, a.sqlstate, a.class, a.message, a.detail, a.hint, a.context, a.blocked_by";
+    a.migration, a.statement, a.line, a.sqlstate, a.class, a.message, a.detail, a.hint, a.context, a.blocked_by, a.notes";
 
 impl Control {
     /// The newest runs, newest first.
@@ -129,7 +129,7 @@ impl Control {
             .client()
             .query(
                 &format!(
-                    "SELECT {ATTEMPTS} FROM attempts a WHERE a.run_id = $1 AND a.outcome <> 'succeeded' \
+                    "SELECT {ATTEMPTS} FROM attempts a WHERE a.run_id = $1 AND (a.outcome <> 'succeeded' OR cardinality(a.notes) > 0) \
                      ORDER BY a.database, a.schema, a.attempt"
                 ),
                 &[&run.id.as_str()],
@@ -334,5 +334,6 @@ fn attempt(row: &Row) -> Option<AttemptRecord> {
         outcome: Outcome::parse(row.get(6))?,
         applied: row.get(7),
         failure,
+        notes: row.get(18),
     })
 }

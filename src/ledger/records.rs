@@ -95,6 +95,8 @@ pub struct AttemptRecord {
     pub applied: Vec<String>,
     /// Why it failed.
     pub failure: Option<Failure>,
+    /// How steps were settled whose end was not known.
+    pub notes: Vec<String>,
 }
 
 /// One run with all that is known of it.

@@ -14,12 +14,15 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
 
-use super::failure::Guard;
-use super::message::{Envelope, ExpectedHead, Message, Setup};
-use super::{Applied, failure};
-use crate::migration::{Migration, SessionUse};
+use super::Applied;
+use super::failure::{self, Guard};
+use super::message::{Envelope, ExpectedHead, Message, Part, Setup};
+use super::watch::{self, Watch};
+use crate::crash;
+use crate::migration::{Migration, SessionUse, TransactionMode};
 use crate::pg::{CancelHandle, Pool};
-use crate::run::{Failure, FailureClass};
+use crate::plan::Refusal;
+use crate::run::{Failure, FailureClass, Progress};
 
 /// How long a cancelled statement may take to end before its connection is given up.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
@@ -27,7 +30,7 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 const CANCEL_AGAIN: Duration = Duration::from_millis(250);
 
 /// A connection, lent to one tenant for one attempt.
-pub(super) struct TenantConnection<'a, B> {
+pub(super) struct TenantConnection<'a, T> {
     /// The connection.
     pub(super) client: &'a Client,
     /// Where it comes from.
@@ -44,8 +47,10 @@ pub(super) struct TenantConnection<'a, B> {
     pub(super) history: Vec<refinery_core::Migration>,
     /// What refinery will ask to execute, in order.
     pub(super) pending: VecDeque<&'a Migration>,
-    /// Told each migration before it is sent.
-    pub(super) begin: B,
+    /// How long a step may take that waits for all others in its database; zero is without limit.
+    pub(super) index_build_timeout: Duration,
+    /// Hears what is being done.
+    pub(super) tell: T,
     /// What the last migration may have left on the session.
     pub(super) session: SessionUse,
     /// What is committed.
@@ -54,13 +59,13 @@ pub(super) struct TenantConnection<'a, B> {
     pub(super) ended: Option<End>,
 }
 
-/// How a message ended that did not commit.
+/// How a migration ended that was not recorded.
 #[derive(Debug)]
 pub(super) enum End {
     /// With an error.
     Failed {
         /// What to tell.
-        failure: Failure,
+        failure: Box<Failure>,
         /// The guard that refused, where one did.
         guard: Option<Guard>,
         /// Whether the connection is of no more use.
@@ -68,6 +73,16 @@ pub(super) enum End {
     },
     /// By our own cancel request.
     Cancelled,
+    /// The tenant is in the middle of it, and the file does not go on from there.
+    Refused(Refusal),
+}
+
+/// Why a message was not answered as it should.
+pub(super) enum Broken {
+    /// By the server, or by the connection. So many of its statements had been completed before.
+    Error(tokio_postgres::Error, usize),
+    /// The server did not answer; the connection is of no more use.
+    NoAnswer(&'static str),
 }
 
 /// What refinery is told: that it failed. The reason is in [`TenantConnection::ended`].
@@ -76,21 +91,21 @@ pub(super) struct NotCommitted;
 
 impl fmt::Display for NotCommitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the transaction was not committed")
+        f.write_str("the migration was not recorded")
     }
 }
 
 impl std::error::Error for NotCommitted {}
 
-impl<B: Fn(&str) + Send + Sync> AsyncTransaction for TenantConnection<'_, B> {
+impl<T: Fn(Progress) + Send + Sync> AsyncTransaction for TenantConnection<'_, T> {
     type Error = NotCommitted;
 
     /// refinery hands over the table's creation first, then for each transaction the pairs of a
     /// file's text and a history row. The row is written in our own words (guarded, and with the
     /// checksum that fits the table), the table is created in the first transaction.
-    async fn execute<'a, T: Iterator<Item = &'a str> + Send + 'a>(
+    async fn execute<'a, Q: Iterator<Item = &'a str> + Send + 'a>(
         &'a mut self,
-        queries: T,
+        queries: Q,
     ) -> Result<usize, NotCommitted> {
         let files = queries.count() / 2;
         if files == 0 {
@@ -102,27 +117,27 @@ impl<B: Fn(&str) + Send + Sync> AsyncTransaction for TenantConnection<'_, B> {
         }
         let migrations: Vec<&Migration> = self.pending.drain(..files).collect();
         for migration in &migrations {
-            (self.begin)(&migration.to_string());
+            (self.tell)(Progress::Migration(migration.to_string().into()));
         }
-        let now = OffsetDateTime::now_utc()
-            .format(&Rfc3339)
-            .unwrap_or_default();
         if self.session == SessionUse::Possible {
             self.pool.send_reset(self.client);
             self.session = SessionUse::None;
         }
-        let message = self.envelope.message(&migrations, self.expected, &now);
-        match self.send(&message, &migrations).await {
+        let result = match migrations.as_slice() {
+            [stepwise] if stepwise.mode == TransactionMode::NonTransactional => {
+                // its settings are the session's, for as long as its steps run
+                self.session = SessionUse::Possible;
+                self.run_steps(stepwise).await
+            }
+            _ => {
+                let message = self.envelope.message(&migrations, self.expected, &now());
+                self.send(&message, &migrations).await
+            }
+        };
+        match result {
             Ok(()) => {
-                for migration in &migrations {
-                    self.expected = self.expected.with(migration.version());
-                    self.applied.migrations.push(migration.to_string());
-                    if migration.session == SessionUse::Possible {
-                        self.session = SessionUse::Possible;
-                    }
-                }
-                self.applied.version = self.expected.0;
-                self.envelope.setup = Setup::None;
+                self.committed(&migrations);
+                crash::point("K10");
                 Ok(files)
             }
             Err(end) => {
@@ -133,8 +148,8 @@ impl<B: Fn(&str) + Send + Sync> AsyncTransaction for TenantConnection<'_, B> {
     }
 }
 
-impl<B: Fn(&str) + Send + Sync> AsyncQuery<Vec<refinery_core::Migration>>
-    for TenantConnection<'_, B>
+impl<T: Fn(Progress) + Send + Sync> AsyncQuery<Vec<refinery_core::Migration>>
+    for TenantConnection<'_, T>
 {
     /// The history was read with those of the other tenants: no round trip here.
     async fn query<'a>(
@@ -145,55 +160,104 @@ impl<B: Fn(&str) + Send + Sync> AsyncQuery<Vec<refinery_core::Migration>>
     }
 }
 
-impl<B: Fn(&str) + Send + Sync> AsyncMigrate for TenantConnection<'_, B> {}
+impl<T: Fn(Progress) + Send + Sync> AsyncMigrate for TenantConnection<'_, T> {}
 
-impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
-    /// Sends one transaction and follows it to its end, through an abort if one is asked for.
-    async fn send(&mut self, message: &Message, migrations: &[&Migration]) -> Result<(), End> {
-        let completed = AtomicUsize::new(0);
-        let result = {
-            let work = self.converse(&message.text, &completed);
-            pin_mut!(work);
-            tokio::select! {
-                biased;
-                result = work => Some(result),
-                () = self.cancel_once_aborted() => None,
+/// The time as refinery writes it into its history.
+pub(super) fn now() -> String {
+    OffsetDateTime::now_utc()
+        .format(&Rfc3339)
+        .unwrap_or_default()
+}
+
+impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
+    fn committed(&mut self, migrations: &[&Migration]) {
+        for migration in migrations {
+            self.expected = self.expected.with(migration.version());
+            self.applied.migrations.push(migration.to_string());
+            if migration.session == SessionUse::Possible {
+                self.session = SessionUse::Possible;
             }
-        };
-        let error = match result {
-            Some(Ok(())) => return Ok(()),
-            Some(Err(error)) => error,
-            None => {
-                return Err(End::Failed {
-                    failure: Failure::new(
-                        FailureClass::Transient,
-                        "the server did not answer to the cancel request",
-                    ),
-                    guard: None,
-                    lost: true,
-                });
+        }
+        self.applied.version = self.expected.0;
+        self.envelope.setup = Setup::None;
+    }
+
+    /// Sends one transaction and follows it to its end.
+    async fn send(&self, message: &Message, migrations: &[&Migration]) -> Result<(), End> {
+        let watch = Watch::new(self.pool, &self.envelope.schema);
+        let completed = |statement| crash_in_transaction(message, statement);
+        match self.exchange(&message.text, &watch, completed).await {
+            Ok(()) => {
+                crash::point("K8");
+                Ok(())
             }
-        };
-        let lost = crate::pg::is_connection_lost(&error);
+            Err(Broken::Error(error, completed)) => {
+                let (failure, guard) = failure::explain(message, migrations, completed, &error);
+                Err(self.end(&error, failure, guard, &watch).await)
+            }
+            Err(Broken::NoAnswer(why)) => Err(no_answer(why)),
+        }
+    }
+
+    /// Takes a failed statement's transaction back, and tells how the migration ended.
+    pub(super) async fn end(
+        &self,
+        error: &tokio_postgres::Error,
+        failure: Failure,
+        guard: Option<Guard>,
+        watch: &Watch<'_>,
+    ) -> End {
+        let lost = crate::pg::is_connection_lost(error);
         if !lost {
-            // a failed statement leaves its transaction open
             let _ = self.client.batch_execute("ROLLBACK").await;
         }
         if self.abort.is_cancelled() && error.code() == Some(&SqlState::QUERY_CANCELED) {
-            return Err(End::Cancelled);
+            return End::Cancelled;
         }
-        let (failure, guard) =
-            failure::explain(message, migrations, completed.into_inner(), &error);
-        Err(End::Failed {
+        let mut failure = Box::new(failure);
+        let is_in_the_way = matches!(guard, None | Some(Guard::Lock));
+        if failure.class == FailureClass::Transient && is_in_the_way && !lost {
+            failure.blocked_by = match watch.blocker() {
+                Some(seen) => Some(seen),
+                None => watch::blocker_afterwards(self.client, &self.envelope.schema).await,
+            };
+        }
+        End::Failed {
             failure,
             guard,
             lost,
-        })
+        }
+    }
+
+    /// One exchange with the server, through an abort if one is asked for. `completed` hears the
+    /// number of each statement that is done, from 0.
+    pub(super) async fn exchange(
+        &self,
+        text: &str,
+        watch: &Watch<'_>,
+        completed: impl Fn(usize),
+    ) -> Result<(), Broken> {
+        let count = &AtomicUsize::new(0);
+        let work = self.converse(text, count, completed);
+        pin_mut!(work);
+        let result = tokio::select! {
+            biased;
+            result = work => result.map_err(Ok),
+            () = self.cancel_once_aborted() => Err(Err("the server did not answer to the cancel request")),
+            () = watch.until_lost(&self.tell) => {
+                Err(Err("the server has ended the statement, and its answer has not arrived"))
+            }
+        };
+        match result {
+            Ok(()) => Ok(()),
+            Err(Ok(error)) => Err(Broken::Error(error, count.load(Ordering::Relaxed))),
+            Err(Err(why)) => Err(Broken::NoAnswer(why)),
+        }
     }
 
     /// Waits for an abort, then asks the server to cancel until the patience is at its end: a request
     /// that overtakes its statement, or is lost, cancels nothing.
-    async fn cancel_once_aborted(&self) {
+    pub(super) async fn cancel_once_aborted(&self) {
         self.abort.cancelled().await;
         let insist = async {
             loop {
@@ -204,19 +268,39 @@ impl<B: Fn(&str) + Send + Sync> TenantConnection<'_, B> {
         let _: Result<(), _> = tokio::time::timeout(CANCEL_PATIENCE, insist).await;
     }
 
-    /// One exchange with the server. Counts the statements that complete.
+    /// Counts the statements that complete.
     async fn converse(
         &self,
         text: &str,
-        completed: &AtomicUsize,
+        count: &AtomicUsize,
+        completed: impl Fn(usize),
     ) -> Result<(), tokio_postgres::Error> {
         let answers = self.client.simple_query_raw(text).await?;
         pin_mut!(answers);
         while let Some(answer) = answers.next().await {
             if let SimpleQueryMessage::CommandComplete(_) = answer? {
-                completed.fetch_add(1, Ordering::Relaxed);
+                completed(count.fetch_add(1, Ordering::Relaxed));
             }
         }
         Ok(())
     }
+}
+
+/// The end of a migration whose answer was given up.
+pub(super) fn no_answer(why: &'static str) -> End {
+    End::Failed {
+        failure: Box::new(Failure::new(FailureClass::Transient, why)),
+        guard: None,
+        lost: true,
+    }
+}
+
+/// The crash points of a transaction. The server has its whole message by then and may commit it.
+fn crash_in_transaction(message: &Message, statement: usize) {
+    crash::point(match message.part(statement) {
+        Part::Prefix => "K4",
+        Part::File(..) => "K5",
+        Part::HistoryRow(_) => "K6",
+        Part::Commit => "K7",
+    });
 }

@@ -3,7 +3,7 @@
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
 use super::message::{GUARD_MARK, Message, Part};
-use crate::migration::Migration;
+use crate::migration::{Migration, Step};
 use crate::pg;
 use crate::run::{Failure, FailureClass};
 use crate::sql;
@@ -19,6 +19,8 @@ pub(super) enum Guard {
     Transaction,
     /// The file moved the search path.
     SearchPath,
+    /// The file gave up the lock of its tenant.
+    Unlocked,
     /// The history is not what was read.
     History,
 }
@@ -36,6 +38,7 @@ impl Guard {
             "schema" => Some(Self::Schema),
             "transaction" => Some(Self::Transaction),
             "search_path" => Some(Self::SearchPath),
+            "unlocked" => Some(Self::Unlocked),
             "history" => Some(Self::History),
             _ => None,
         }
@@ -62,6 +65,11 @@ impl Guard {
                 FailureClass::Permanent,
                 "the file moved the search_path; it was rolled back",
                 "what follows would have landed outside the tenant: take SET search_path (also set_config and RESET) out of the file",
+            ),
+            Self::Unlocked => (
+                FailureClass::Permanent,
+                "the file gave up its tenant's lock",
+                "take pg_advisory_unlock_all() and DISCARD out of the file: only the lock keeps a second applier out",
             ),
             Self::History => (
                 FailureClass::Transient,
@@ -106,6 +114,45 @@ pub(super) fn explain(
         return (failure, Some(guard));
     }
     (locate(failure, message, migrations, part, db_error), None)
+}
+
+/// Explains the error that ended a step, in a message with so many characters before the step's own.
+pub(super) fn explain_step(
+    migration: &Migration,
+    index: usize,
+    step: &Step,
+    characters_before: usize,
+    error: &tokio_postgres::Error,
+) -> (Failure, Option<Guard>) {
+    let mut failure = pg::failure_of(error);
+    let mut guard = None;
+    if let Some(db_error) = error.as_db_error() {
+        guard = Guard::of(db_error);
+        if let Some(guard) = guard {
+            failure = guard.failure();
+        }
+        failure.line = Some(line_of_step(step, characters_before, db_error));
+        if let Some(hint) = hint(db_error.code(), Part::File(0, index)) {
+            failure = failure.with_hint(hint);
+        }
+    }
+    failure.migration = Some(migration.to_string());
+    failure.statement = u32::try_from(index + 1).ok();
+    (failure, guard)
+}
+
+fn line_of_step(step: &Step, characters_before: usize, error: &DbError) -> u32 {
+    let within = match error.position() {
+        Some(ErrorPosition::Original(character)) => usize::try_from(*character)
+            .ok()
+            .and_then(|character| character.checked_sub(characters_before)),
+        _ => None,
+    };
+    let below = match within {
+        Some(within @ 1..) => sql::place_of_character(&step.text, within).line - 1,
+        _ => line_within(error),
+    };
+    step.place.line + below
 }
 
 /// Adds migration, statement and line.
@@ -159,9 +206,15 @@ fn hint(code: &SqlState, part: Part) -> Option<&'static str> {
         (code, _) if *code == SqlState::INVALID_TRANSACTION_TERMINATION => Some(
             "fleet opens and ends the transaction itself: nothing that the file calls may COMMIT or ROLLBACK",
         ),
-        (code, Part::File(..)) if *code == SqlState::QUERY_CANCELED => {
-            Some("execution.statement_timeout ended it, or somebody's cancel")
-        }
+        (code, Part::File(..)) if *code == SqlState::QUERY_CANCELED => Some(
+            "execution.statement_timeout ended it (execution.index_build_timeout for indexes that are built concurrently), or somebody's cancel",
+        ),
+        (code, Part::File(..)) if *code == SqlState::UNSAFE_NEW_ENUM_VALUE_USAGE => Some(
+            "a value that ALTER TYPE … ADD VALUE has added can be used once it is committed: use it in a migration of its own",
+        ),
+        (code, _) if *code == SqlState::OUT_OF_MEMORY => Some(
+            "it touches more tables than the server has room for locks: raise max_locks_per_transaction (a restart), or split the file",
+        ),
         _ => None,
     }
 }

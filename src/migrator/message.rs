@@ -5,6 +5,7 @@
 //! with one `CommandComplete`, so that their count names the statement that failed, also where
 //! PostgreSQL gives no position.
 
+use super::lock;
 use crate::migration::{Migration, Version};
 use crate::plan::{self, HistorySnapshot, VersionColumn};
 use crate::tenant::{SchemaName, quote_identifier, quote_literal};
@@ -214,41 +215,82 @@ impl Envelope {
                 .iter()
                 .map(|setting| format!("SET LOCAL {setting}")),
         );
-        if self.setup == Setup::Schema {
-            prefix.push(format!(
-                "CREATE SCHEMA IF NOT EXISTS {}",
-                self.schema.quoted()
-            ));
-        }
-        // set_config keeps the text to the letter, so that the guard can compare it. One SELECT for
-        // all three, from left to right; in another order the last would refuse, and nothing be lost
-        prefix.push(format!(
-            "SELECT pg_catalog.set_config('search_path',{},true),pg_catalog.set_config('fleet.pin','{:x}',true),\
-             (CASE WHEN NOT pg_catalog.pg_try_advisory_xact_lock({}) THEN '{GUARD_MARK}lock' \
-             WHEN pg_catalog.current_schema() IS DISTINCT FROM {} THEN '{GUARD_MARK}schema' \
-             ELSE 'true' END)::pg_catalog.bool",
-            quote_literal(&self.search_path()),
-            self.nonce,
-            super::lock_key(&self.schema),
-            quote_literal(self.schema.as_str()),
-        ));
-        if self.setup != Setup::None {
-            prefix.push(format!(
+        prefix.extend(self.create_schema());
+        prefix.push(self.pin("pg_try_advisory_xact_lock", true));
+        prefix.extend(self.create_history());
+        prefix
+    }
+
+    /// Creates the schema, where that is asked for.
+    pub(super) fn create_schema(&self) -> Option<String> {
+        let create = || format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema.quoted());
+        (self.setup == Setup::Schema).then(create)
+    }
+
+    /// Creates the history table, where there is none.
+    pub(super) fn create_history(&self) -> Option<String> {
+        let create = || {
+            format!(
                 "CREATE TABLE IF NOT EXISTS {}(version {} PRIMARY KEY,name VARCHAR(255),applied_on VARCHAR(255),checksum VARCHAR(255))",
                 self.history(),
                 match self.column {
                     VersionColumn::Int4 => "pg_catalog.int4",
                     VersionColumn::Int8 => "pg_catalog.int8",
                 },
-            ));
-        }
-        prefix
+            )
+        };
+        (self.setup != Setup::None).then(create)
+    }
+
+    /// Pins the transaction, or the session, to the tenant, and takes the tenant's lock.
+    ///
+    /// `set_config` keeps the text to the letter, so that the guard can compare it. One SELECT for
+    /// all three, from left to right; in another order the last would refuse, and nothing be lost.
+    pub(super) fn pin(&self, take_lock: &str, is_local: bool) -> String {
+        format!(
+            "SELECT pg_catalog.set_config('search_path',{},{is_local}),pg_catalog.set_config('fleet.pin','{:x}',{is_local}),\
+             (CASE WHEN NOT pg_catalog.{take_lock}({}) THEN '{GUARD_MARK}lock' \
+             WHEN pg_catalog.current_schema() IS DISTINCT FROM {} THEN '{GUARD_MARK}schema' \
+             ELSE 'true' END)::pg_catalog.bool",
+            quote_literal(&self.search_path()),
+            self.nonce,
+            lock::key(&self.schema),
+            quote_literal(self.schema.as_str()),
+        )
+    }
+
+    /// Refuses where the session is not as it was pinned, and where `expected` is given also where
+    /// somebody else has moved the history.
+    pub(super) fn guard(&self, expected: Option<ExpectedHead>) -> String {
+        let history = expected.map_or_else(String::new, |expected| {
+            format!(
+                "WHEN {} THEN '{GUARD_MARK}history' ",
+                expected.differs(&self.history())
+            )
+        });
+        format!(
+            "SELECT (CASE {}WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_locks l \
+             WHERE l.pid=pg_catalog.pg_backend_pid() AND {}) THEN '{GUARD_MARK}unlocked' \
+             {history}ELSE 'true' END)::pg_catalog.bool",
+            self.is_moved(),
+            lock::is_held(&self.schema),
+        )
+    }
+
+    /// In SQL: what the guard says where the settings are not those that were pinned.
+    fn is_moved(&self) -> String {
+        format!(
+            "WHEN pg_catalog.current_setting('fleet.pin',true) IS DISTINCT FROM '{:x}' THEN '{GUARD_MARK}transaction' \
+             WHEN pg_catalog.current_setting('search_path') IS DISTINCT FROM {} THEN '{GUARD_MARK}search_path' ",
+            self.nonce,
+            quote_literal(&self.search_path()),
+        )
     }
 
     /// The history row, written only where the transaction is still the one that was begun, the
     /// search path is where it was put, and nobody else has moved the history. The cast is of an
     /// expression that the planner cannot fold: a folded one would fail always.
-    fn history_row(
+    pub(super) fn history_row(
         &self,
         migration: &Migration,
         expected: ExpectedHead,
@@ -262,13 +304,9 @@ impl Envelope {
                 .unwrap_or_else(|| migration.checksum_int8()),
         };
         format!(
-            "INSERT INTO {history}(version,name,applied_on,checksum) VALUES ((CASE \
-             WHEN pg_catalog.current_setting('fleet.pin',true) IS DISTINCT FROM '{:x}' THEN '{GUARD_MARK}transaction' \
-             WHEN pg_catalog.current_setting('search_path') IS DISTINCT FROM {} THEN '{GUARD_MARK}search_path' \
-             WHEN {} THEN '{GUARD_MARK}history' \
+            "INSERT INTO {history}(version,name,applied_on,checksum) VALUES ((CASE {}WHEN {} THEN '{GUARD_MARK}history' \
              ELSE '{}' END)::pg_catalog.int8,{},{},'{checksum}')",
-            self.nonce,
-            quote_literal(&self.search_path()),
+            self.is_moved(),
             expected.differs(&history),
             migration.version(),
             quote_literal(migration.name()),
@@ -291,6 +329,7 @@ mod tests {
             body: sql.into(),
             mode: TransactionMode::Transactional,
             statements: vec![Place { line: 1, column: 1 }; statements],
+            steps: std::sync::Arc::default(),
             session: SessionUse::None,
             out_of_order: false,
         }

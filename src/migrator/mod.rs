@@ -1,23 +1,29 @@
 //! Applies pending migrations to one tenant: the trait that the engine drives, and refinery behind it.
 
 mod connection;
+mod doubt;
 mod failure;
+mod index;
+mod lock;
 mod message;
+mod notes;
 mod refinery;
+mod settle;
+mod steps;
+mod watch;
 
 use std::future::Future;
-use std::hash::Hasher;
 use std::sync::Arc;
 
-use siphasher::sip::SipHasher13;
 use tokio_util::sync::CancellationToken;
 
 pub use refinery::{MigrationSettings, RefineryMigrator, TenantDatabase};
+pub use settle::{SettleError, Settled, Verdict, settle_by_hand};
 
 use crate::migration::Version;
 use crate::plan::{HistorySnapshot, Refusal};
-use crate::run::{AttemptNumber, Failure};
-use crate::tenant::{SchemaName, Tenant};
+use crate::run::{AttemptNumber, Failure, Progress};
+use crate::tenant::{DatabaseName, Tenant};
 
 /// How much goes into one transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,15 +39,39 @@ pub enum TransactionScope {
 pub struct Assignment {
     /// Which tenant.
     pub tenant: Tenant,
-    /// Its history when the plan was made. Later attempts read it again.
+    /// Its history when the plan was made.
     pub history: HistorySnapshot,
-    /// What is to be applied, in order.
+    /// What that history is still worth.
+    pub knowledge: Knowledge,
+    /// What is to be applied, in order, by that history.
     pub pending: Arc<[Version]>,
     /// Which attempt, from 1.
     pub attempt: AttemptNumber,
-    /// Whether the last attempt lost its connection, so that it may have committed without our
-    /// hearing of it.
-    pub in_doubt: bool,
+    /// Whether the tenant is to be migrated, or only looked at.
+    pub task: Task,
+    /// Whether it is this tenant's turn to run steps that wait for all others in its database.
+    pub has_turn: bool,
+}
+
+/// What the history that the plan has read is still worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Knowledge {
+    /// It is what there is, unless a guard says otherwise.
+    Planned,
+    /// An earlier attempt has been there: read it again.
+    Outdated,
+    /// The last attempt lost its connection and may have committed without our hearing of it, or be
+    /// committing still: read it again once the tenant's lock says that it has ended.
+    InDoubt,
+}
+
+/// What an attempt is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// To bring the tenant to its target.
+    Migrate,
+    /// To find out what an attempt has done that lost its connection, and no more.
+    Settle,
 }
 
 /// What an attempt has done: true also where it failed afterwards.
@@ -51,6 +81,8 @@ pub struct Applied {
     pub migrations: Vec<String>,
     /// The tenant's version now.
     pub version: Option<Version>,
+    /// How steps were settled whose end was not known.
+    pub notes: Vec<String>,
 }
 
 /// An attempt that did not bring its tenant to the target.
@@ -69,29 +101,36 @@ pub struct MigrateError {
 pub enum MigrateErrorCause {
     /// Something failed; its class says whether another attempt may help.
     Failed(Box<Failure>),
+    /// The connection was lost while the tenant was worked on.
+    Lost(Box<Failure>),
+    /// No connection could be had: the tenant was not touched.
+    Unreachable(Box<Failure>),
+    /// What comes next waits for all others in the database, and it is not this tenant's turn.
+    Deferred,
     /// Its statement was cancelled because the run was aborted.
     Cancelled,
     /// The history, read again, says that the tenant must not be touched.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
+    /// The schema is not there any more.
+    Gone,
+    /// [`Task::Settle`] is done, and migrations are pending still.
+    NotDone,
 }
 
 /// Brings one tenant to its target. The engine's door to the databases.
 pub trait TenantMigrator: Send + Sync + 'static {
-    /// Makes one attempt. `begin` is told each migration before it is sent; `abort` cancels the
-    /// statement that runs on the server.
+    /// Makes one attempt. `tell` hears what is being done; `abort` cancels the statement that runs
+    /// on the server.
     fn migrate(
         &self,
         assignment: &Assignment,
-        begin: impl Fn(&str) + Send + Sync,
+        tell: impl Fn(Progress) + Send + Sync,
         abort: &CancellationToken,
     ) -> impl Future<Output = Result<Applied, MigrateError>> + Send;
-}
 
-/// The key of the advisory lock that an applier of a tenant holds. PostgreSQL keeps advisory locks
-/// by database, so key and database together name the tenant.
-pub fn lock_key(schema: &SchemaName) -> i64 {
-    let mut hasher = SipHasher13::new();
-    hasher.write(b"fleet tenant ");
-    hasher.write(schema.as_str().as_bytes());
-    hasher.finish().cast_signed()
+    /// Whether a database answers, and is the one that it was. Tries once.
+    fn probe(
+        &self,
+        database: &DatabaseName,
+    ) -> impl Future<Output = Result<(), Box<Failure>>> + Send;
 }

@@ -8,20 +8,22 @@ use deadpool_postgres::Object;
 use refinery_core::Target;
 use refinery_core::traits::r#async::AsyncMigrate;
 use time::OffsetDateTime;
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{End, TenantConnection};
 use super::failure::{self, Guard};
 use super::message::{Envelope, ExpectedHead, Setup};
 use super::{
-    Applied, Assignment, MigrateError, MigrateErrorCause, TenantMigrator, TransactionScope,
-    lock_key,
+    Applied, Assignment, Knowledge, MigrateError, MigrateErrorCause, Task, TenantMigrator,
+    TransactionScope, lock,
 };
+use crate::crash;
 use crate::history;
-use crate::migration::{Migration, MigrationSet, SessionUse, Version};
+use crate::migration::{Migration, MigrationSet, SessionUse, TransactionMode, Version};
 use crate::pg::{self, CancelHandle, Pool};
 use crate::plan::{self, Action, HistorySnapshot, VersionColumn};
-use crate::run::{Failure, FailureClass};
+use crate::run::{Failure, FailureClass, Progress};
 use crate::tenant::{DatabaseName, SchemaName};
 
 /// One database that holds tenants.
@@ -45,6 +47,12 @@ pub struct MigrationSettings {
     pub lock_timeout: Duration,
     /// Running one statement; zero is without limit.
     pub statement_timeout: Duration,
+    /// Running one statement that waits for all others in its database; zero is without limit.
+    pub index_build_timeout: Duration,
+    /// How long to wait for the end of a session of our own that was lost, before its tenant is left in doubt.
+    pub patience: Duration,
+    /// What the sessions of dead runs are called. One that holds a tenant's lock and does nothing is ended.
+    pub dead_sessions: Vec<String>,
 }
 
 /// Migrates tenants with refinery.
@@ -55,12 +63,19 @@ pub struct RefineryMigrator {
     settings: MigrationSettings,
 }
 
-/// A tenant's attempt once its history is known: what is applied and what is to come.
+/// A tenant's attempt once its history is known: what is applied, and what is to come first.
 struct Work<'a> {
     column: Option<VersionColumn>,
     applied: Vec<&'a Migration>,
-    pending: VecDeque<&'a Migration>,
     setup: Setup,
+}
+
+/// One attempt, once it is known what is to be done.
+struct Attempt<'a> {
+    assignment: &'a Assignment,
+    database: &'a TenantDatabase,
+    history: HistorySnapshot,
+    pending: Arc<[Version]>,
 }
 
 impl RefineryMigrator {
@@ -93,154 +108,254 @@ impl RefineryMigrator {
         }
     }
 
-    /// The history is the plan's for the first attempt; a later one reads it again, since the
-    /// earlier may have committed without our hearing of it.
+    /// The history is the plan's until an attempt has been there.
     async fn current_history(
         &self,
-        client: &tokio_postgres::Client,
+        client: &Client,
         assignment: &Assignment,
-    ) -> Result<HistorySnapshot, tokio_postgres::Error> {
-        if assignment.attempt == 1 {
-            return Ok(assignment.history.clone());
-        }
+        tell: &(impl Fn(Progress) + Send + Sync),
+        abort: &CancellationToken,
+    ) -> Result<HistorySnapshot, MigrateErrorCause> {
         let schema = &assignment.tenant.id.schema;
-        history::read_one(client, schema, &self.settings.history_table).await
+        match assignment.knowledge {
+            Knowledge::Planned => return Ok(assignment.history.clone()),
+            Knowledge::Outdated => {}
+            Knowledge::InDoubt => {
+                let (patience, dead) = (self.settings.patience, &self.settings.dead_sessions);
+                tokio::select! {
+                    waited = lock::wait_until_free(client, schema, patience, dead, tell) => {
+                        waited.map_err(|error| cause_of(error.failure, error.lost))?;
+                    }
+                    () = abort.cancelled() => return Err(MigrateErrorCause::Cancelled),
+                }
+            }
+        }
+        let history = history::read_one(client, schema, &self.settings.history_table).await;
+        history.map_err(|error| cause_of(pg::failure_of(&error), pg::is_connection_lost(&error)))
     }
 
-    fn work(&self, history: &HistorySnapshot, pending: &[Version]) -> Work<'_> {
+    fn work(&self, history: &HistorySnapshot) -> Work<'_> {
         let (column, rows, setup) = match history {
-            HistorySnapshot::Rows { column, rows } => (Some(*column), rows.as_ref(), Setup::None),
+            HistorySnapshot::Rows { column, rows, .. } => {
+                (Some(*column), rows.as_ref(), Setup::None)
+            }
             HistorySnapshot::SchemaAbsent => (None, &[][..], Setup::Schema),
             _ => (None, &[][..], Setup::History),
         };
+        let applied = rows.iter().filter_map(|row| self.set.get(row.version));
         Work {
             column,
             setup,
-            applied: rows
-                .iter()
-                .filter_map(|row| self.set.get(row.version))
-                .collect(),
-            pending: pending
-                .iter()
-                .filter_map(|version| self.set.get(*version))
-                .collect(),
+            applied: applied.collect(),
         }
     }
 
     async fn run(
         &self,
         assignment: &Assignment,
-        begin: impl Fn(&str) + Send + Sync,
+        tell: impl Fn(Progress) + Send + Sync,
         abort: &CancellationToken,
     ) -> Result<Applied, MigrateError> {
         let id = &assignment.tenant.id;
-        let database = self
-            .databases
-            .get(&id.database)
-            .ok_or_else(|| failed(Failure::new(FailureClass::Permanent, "unknown database")))?;
+        let database = self.database(&id.database).map_err(untouched)?;
         let connection = pg::checkout(&database.pool, &id.database)
             .await
-            .map_err(|error| failed(error.failure()))?;
-        let history = self
-            .current_history(&connection, assignment)
-            .await
-            .map_err(|error| failed(pg::failure_of(&error)))?;
+            .map_err(|error| {
+                untouched(MigrateErrorCause::Unreachable(Box::new(error.failure())))
+            })?;
+        crash::point("K3");
+        let history = self.current_history(&connection, assignment, &tell, abort);
+        let history = match history.await {
+            Ok(history) => history,
+            Err(cause) => {
+                if matches!(cause, MigrateErrorCause::Lost(_)) {
+                    pg::discard(connection);
+                }
+                return Err(MigrateError {
+                    applied: Applied::default(),
+                    // what was not known before is not known now
+                    in_doubt: assignment.knowledge == Knowledge::InDoubt,
+                    cause,
+                });
+            }
+        };
         let Some(pending) = self.pending(assignment, &history)? else {
             return Ok(self.found(assignment, &history));
         };
-        let work = self.work(&history, &pending);
-        let files = refinery_files(&work);
+        if assignment.task == Task::Settle {
+            return Err(MigrateError {
+                applied: self.found(assignment, &history),
+                in_doubt: false,
+                cause: MigrateErrorCause::NotDone,
+            });
+        }
+        let attempt = Attempt {
+            assignment,
+            database,
+            history,
+            pending,
+        };
+        self.attempt(attempt, connection, &tell, abort).await
+    }
+
+    /// Applies what is pending.
+    async fn attempt(
+        &self,
+        attempt: Attempt<'_>,
+        connection: Object,
+        tell: &(impl Fn(Progress) + Send + Sync),
+        abort: &CancellationToken,
+    ) -> Result<Applied, MigrateError> {
+        let Attempt {
+            assignment,
+            database,
+            history,
+            pending,
+        } = attempt;
+        let schema = &assignment.tenant.id.schema;
+        let work = self.work(&history);
         let mut tenant = TenantConnection {
             cancel: CancelHandle::of(&connection, database.pool.url()),
             abort,
-            envelope: self.envelope(database, &id.schema, &work),
+            envelope: self.envelope(database, schema, &work),
             expected: ExpectedHead::of(&history),
-            history: applied_rows(&work.applied),
-            pending: work.pending,
-            begin,
+            history: Vec::new(),
+            pending: VecDeque::new(),
+            index_build_timeout: self.settings.index_build_timeout,
+            tell,
             applied: self.found(assignment, &history),
             ended: None,
             session: SessionUse::None,
             client: &connection,
             pool: &database.pool,
         };
-        let grouped = self.settings.scope == TransactionScope::Tenant;
-        let table = &self.settings.history_table;
-        let outcome = tenant
-            .migrate(&files, true, true, grouped, Target::Latest, table)
+        let outcome = self
+            .segments(&mut tenant, work.applied, &pending, assignment.has_turn)
             .await;
         // what the files have left on the session ends with the attempt, not with its next use
         database.pool.send_reset(&connection);
         let (applied, ended, expected) = (tenant.applied, tenant.ended, tenant.expected);
-        let Err(refused) = outcome else {
-            return Ok(applied);
+        let (cause, in_doubt) = match outcome {
+            Ok(()) => return Ok(applied),
+            Err(Stopped::Deferred) => (MigrateErrorCause::Deferred, false),
+            Err(Stopped::Refinery(refused)) => {
+                // a schema that was to be made is rolled back with its first migration
+                let is_there = history != HistorySnapshot::SchemaAbsent;
+                let ended = ended.ok_or(refused);
+                self.explain_end(ended, expected, connection, (schema, is_there))
+                    .await
+            }
         };
-        let in_doubt = matches!(ended, Some(End::Failed { lost: true, .. }));
-        let ended = ended.ok_or(refused);
-        let cause = self.explain_end(ended, expected, connection, &id.schema);
         Err(MigrateError {
             applied,
             in_doubt,
-            cause: cause.await,
+            cause,
         })
     }
 
-    /// Why a migration did not commit. A connection of unknown state goes back to nobody.
+    /// Hands refinery what is pending, in pieces: steps are a piece of their own, and the turn for
+    /// those that wait for others is asked for when it is needed.
+    async fn segments<'a, T: Fn(Progress) + Send + Sync>(
+        &'a self,
+        tenant: &mut TenantConnection<'a, T>,
+        mut applied: Vec<&'a Migration>,
+        pending: &[Version],
+        has_turn: bool,
+    ) -> Result<(), Stopped> {
+        let pending: Vec<&Migration> = pending.iter().filter_map(|v| self.set.get(*v)).collect();
+        let is_stepwise =
+            |migration: &Migration| migration.mode == TransactionMode::NonTransactional;
+        let grouped = self.settings.scope == TransactionScope::Tenant;
+        let table = &self.settings.history_table;
+        for segment in pending.chunk_by(|a, b| !is_stepwise(a) && !is_stepwise(b)) {
+            if !has_turn && segment.iter().any(|migration| migration.waits_for_others()) {
+                return Err(Stopped::Deferred);
+            }
+            tenant.history = applied_rows(&applied);
+            tenant.pending = segment.iter().copied().collect();
+            let files = refinery_files(&applied, segment);
+            tenant
+                .migrate(&files, true, true, grouped, Target::Latest, table)
+                .await
+                .map_err(Stopped::Refinery)?;
+            applied.extend(segment);
+        }
+        Ok(())
+    }
+
+    fn database(&self, name: &DatabaseName) -> Result<&TenantDatabase, MigrateErrorCause> {
+        let unknown = || Failure::new(FailureClass::Permanent, "unknown database");
+        let database = self.databases.get(name);
+        database.ok_or_else(|| MigrateErrorCause::Failed(Box::new(unknown())))
+    }
+
+    /// Why a migration was not recorded, and whether more is committed than is known. A connection of
+    /// unknown state goes back to nobody.
     async fn explain_end(
         &self,
         ended: Result<End, refinery_core::Error>,
         expected: ExpectedHead,
         connection: Object,
-        schema: &SchemaName,
-    ) -> MigrateErrorCause {
-        let failure = match ended {
-            Ok(End::Cancelled) => return MigrateErrorCause::Cancelled,
+        (schema, is_there): (&SchemaName, bool),
+    ) -> (MigrateErrorCause, bool) {
+        let (failure, guard) = match ended {
+            Ok(End::Cancelled) => return (MigrateErrorCause::Cancelled, false),
+            Ok(End::Refused(refusal)) => {
+                return (MigrateErrorCause::Refused(Box::new(refusal)), false);
+            }
             Ok(End::Failed {
                 failure,
                 lost: true,
                 ..
             }) => {
                 pg::discard(connection);
-                failure
+                return (MigrateErrorCause::Lost(failure), true);
             }
-            Ok(End::Failed {
-                failure,
-                guard: guard @ (None | Some(Guard::History)),
-                ..
-            }) => {
-                let table = &self.settings.history_table;
-                let now = history::read_one(&connection, schema, table).await;
-                match (now, guard) {
-                    // whatever failed, failed on what somebody else has made of the tenant
-                    (Ok(now), _) if ExpectedHead::of(&now) != expected => Guard::History.failure(),
-                    (Ok(_), Some(Guard::History)) => failure::file_wrote_history(failure.migration),
-                    _ => name_blocker(&connection, schema, failure).await,
-                }
+            Ok(End::Failed { failure, guard, .. }) => (*failure, guard),
+            Err(refused) => {
+                let refused = format!("refinery refused: {refused}");
+                let failure = Failure::new(FailureClass::Permanent, refused);
+                return (MigrateErrorCause::Failed(Box::new(failure)), false);
             }
-            Ok(End::Failed { failure, .. }) => name_blocker(&connection, schema, failure).await,
-            Err(refused) => Failure::new(
-                FailureClass::Permanent,
-                format!("refinery refused: {refused}"),
-            ),
         };
-        MigrateErrorCause::Failed(Box::new(failure))
+        let table = &self.settings.history_table;
+        let now = history::read_one(&connection, schema, table).await;
+        let failure = match (now, guard) {
+            (Ok(HistorySnapshot::SchemaAbsent), _) if is_there => {
+                return (MigrateErrorCause::Gone, false);
+            }
+            (Ok(now), None | Some(Guard::History)) if ExpectedHead::of(&now) != expected => {
+                // whatever failed, failed on what somebody else has made of the tenant
+                Guard::History.failure()
+            }
+            (Ok(_), Some(Guard::History)) => failure::file_wrote_history(failure.migration),
+            _ => failure,
+        };
+        // what a dead run has in flight there ends soon, one way or the other
+        let in_doubt = guard == Some(Guard::Lock)
+            && matches!(lock::holder(&connection, schema).await, Ok(Some(holder))
+                if holder.is_of(&self.settings.dead_sessions));
+        (MigrateErrorCause::Failed(Box::new(failure)), in_doubt)
     }
 
     /// What of the assignment the history holds already: ours where the last attempt's end is not
     /// known, else somebody else's.
     fn found(&self, assignment: &Assignment, history: &HistorySnapshot) -> Applied {
         let migrations = match history {
-            HistorySnapshot::Rows { rows, .. } if assignment.in_doubt => assignment
-                .pending
-                .iter()
-                .filter(|version| rows.iter().any(|row| row.version == **version))
-                .filter_map(|version| Some(self.set.get(*version)?.to_string()))
-                .collect(),
+            HistorySnapshot::Rows { rows, .. } if assignment.knowledge == Knowledge::InDoubt => {
+                assignment
+                    .pending
+                    .iter()
+                    .filter(|version| rows.iter().any(|row| row.version == **version))
+                    .filter_map(|version| Some(self.set.get(*version)?.to_string()))
+                    .collect()
+            }
             _ => Vec::new(),
         };
         Applied {
             migrations,
             version: plan::version_of(history),
+            notes: Vec::new(),
         }
     }
 
@@ -250,7 +365,7 @@ impl RefineryMigrator {
         assignment: &Assignment,
         history: &HistorySnapshot,
     ) -> Result<Option<Arc<[Version]>>, MigrateError> {
-        if assignment.attempt == 1 {
+        if assignment.knowledge == Knowledge::Planned {
             return Ok(Some(Arc::clone(&assignment.pending)));
         }
         match plan::decide(assignment.tenant.presence, history, &self.set, self.target) {
@@ -259,7 +374,11 @@ impl RefineryMigrator {
             Action::Refuse(refusal) => Err(MigrateError {
                 applied: self.found(assignment, history),
                 in_doubt: false,
-                cause: MigrateErrorCause::Refused(refusal),
+                cause: match history {
+                    // it had one when the plan was made
+                    HistorySnapshot::SchemaAbsent => MigrateErrorCause::Gone,
+                    _ => MigrateErrorCause::Refused(Box::new(refusal)),
+                },
             }),
         }
     }
@@ -269,18 +388,53 @@ impl TenantMigrator for RefineryMigrator {
     async fn migrate(
         &self,
         assignment: &Assignment,
-        begin: impl Fn(&str) + Send + Sync,
+        tell: impl Fn(Progress) + Send + Sync,
         abort: &CancellationToken,
     ) -> Result<Applied, MigrateError> {
-        self.run(assignment, begin, abort).await
+        self.run(assignment, tell, abort).await
+    }
+
+    async fn probe(&self, database: &DatabaseName) -> Result<(), Box<Failure>> {
+        let Some(open) = self.databases.get(database) else {
+            return Ok(());
+        };
+        let client = pg::checkout(&open.pool, database)
+            .await
+            .map_err(|error| Box::new(error.failure()))?;
+        match client.simple_query("").await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let failure = pg::failure_of(&error);
+                pg::discard(client);
+                Err(Box::new(failure))
+            }
+        }
     }
 }
 
-fn failed(failure: Failure) -> MigrateError {
+/// Why not all of a tenant's pieces were handed over.
+enum Stopped {
+    /// The next one waits for others, and it is not this tenant's turn.
+    Deferred,
+    /// One was not recorded.
+    Refinery(refinery_core::Error),
+}
+
+/// The end of an attempt that has touched nothing.
+fn untouched(cause: MigrateErrorCause) -> MigrateError {
     MigrateError {
         applied: Applied::default(),
         in_doubt: false,
-        cause: MigrateErrorCause::Failed(Box::new(failure)),
+        cause,
+    }
+}
+
+fn cause_of(failure: Failure, lost: bool) -> MigrateErrorCause {
+    let failure = Box::new(failure);
+    if lost {
+        MigrateErrorCause::Lost(failure)
+    } else {
+        MigrateErrorCause::Failed(failure)
     }
 }
 
@@ -302,45 +456,8 @@ fn applied_rows(applied: &[&Migration]) -> Vec<refinery_core::Migration> {
 
 /// The files that refinery checks and applies. Those that are applied already go without their
 /// text: refinery copies every text twice a tenant.
-fn refinery_files(work: &Work) -> Vec<refinery_core::Migration> {
-    let mut files = applied_rows(&work.applied);
-    files.extend(
-        work.pending
-            .iter()
-            .map(|migration| migration.refinery.clone()),
-    );
+fn refinery_files(applied: &[&Migration], pending: &[&Migration]) -> Vec<refinery_core::Migration> {
+    let mut files = applied_rows(applied);
+    files.extend(pending.iter().map(|migration| migration.refinery.clone()));
     files
-}
-
-/// Says who stands in the way, as far as it can still be seen: holders of the tenant's advisory lock
-/// where that was the matter, else of locks on the tenant's relations.
-async fn name_blocker(
-    client: &tokio_postgres::Client,
-    schema: &SchemaName,
-    mut failure: Failure,
-) -> Failure {
-    if failure.class != FailureClass::Transient {
-        return failure;
-    }
-    let key = lock_key(schema);
-    // both halves of the key, as pg_locks shows a bigint key
-    let (high, low) = ((key >> 32) & 0xffff_ffff, key & 0xffff_ffff);
-    let query = "SELECT pg_catalog.format('pid %s (%s, %s), in %s since %s: %s', a.pid, a.usename, \
-           coalesce(nullif(a.application_name, ''), 'no application name'), a.state, \
-           date_trunc('second', coalesce(a.xact_start, a.query_start)), pg_catalog.left(a.query, 200)) \
-         FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
-         LEFT JOIN pg_catalog.pg_class c ON l.locktype = 'relation' AND c.oid = l.relation \
-           AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1) \
-         WHERE l.granted AND l.pid <> pg_catalog.pg_backend_pid() \
-           AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
-           AND (c.oid IS NOT NULL OR (l.locktype = 'advisory' AND l.objsubid = 1 \
-                AND l.classid::int8 = $2 AND l.objid::int8 = $3)) \
-         ORDER BY a.xact_start LIMIT 1";
-    if let Ok(Some(row)) = client
-        .query_opt(query, &[&schema.as_str(), &high, &low])
-        .await
-    {
-        failure.blocked_by = row.get(0);
-    }
-    failure
 }

@@ -12,6 +12,9 @@ use super::error::ConnectFailure;
 use super::session::startup_options;
 use super::{ConnectionUrl, PgError, describe, session};
 
+/// What the driver takes where a URL says nothing.
+const LIBRARY_IDLE: Duration = Duration::from_hours(2);
+
 /// How long a request to cancel may take to be delivered.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -35,6 +38,16 @@ impl SessionOptions {
         let mut config = url.config().clone();
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(self.connect_timeout);
+        }
+        if config.get_keepalives_idle() == LIBRARY_IDLE {
+            // a peer that is gone without a word must be noticed while a statement runs
+            config
+                .keepalives_idle(Duration::from_secs(30))
+                .keepalives_interval(Duration::from_secs(10))
+                .keepalives_retries(3);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(Duration::from_mins(1));
         }
         let options = startup_options(config.get_options(), self);
         config

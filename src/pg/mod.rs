@@ -5,6 +5,7 @@ mod account;
 mod connect;
 mod embedded;
 mod error;
+mod identity;
 mod pool;
 mod server;
 mod session;

@@ -3,10 +3,12 @@
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, TimeoutType};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, TimeoutType,
+};
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config};
@@ -14,6 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect::{LastWords, no_answer, open};
 use super::error::ConnectFailure;
+use super::identity::{Identity, Mismatch};
 use super::{ConnectionUrl, PgError, SessionOptions};
 use crate::tenant::DatabaseName;
 
@@ -25,6 +28,7 @@ pub struct Pool {
     deadline: Duration,
     last_words: LastWords,
     settled: Arc<OnceLock<Vec<String>>>,
+    mismatch: Arc<Mutex<Option<Mismatch>>>,
 }
 
 impl Pool {
@@ -115,9 +119,11 @@ pub fn pool(
     let recycling = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
+    let mismatch = Arc::default();
     let connections =
         deadpool_postgres::Pool::builder(Manager::from_connect(config, opener, recycling))
             .max_size(max_size)
+            .post_create(same_server(Arc::clone(&mismatch)))
             .create_timeout(Some(deadline))
             .runtime(Runtime::Tokio1)
             .build()
@@ -128,6 +134,25 @@ pub fn pool(
         deadline,
         last_words,
         settled,
+        mismatch,
+    })
+}
+
+/// Looks at each new connection: it must lead to the database of the first one, on the same server in
+/// the same role, or a failover or a pooler has put another one in its place.
+fn same_server(told: Arc<Mutex<Option<Mismatch>>>) -> Hook {
+    let first: Arc<OnceLock<Identity>> = Arc::default();
+    Hook::async_fn(move |client, _| {
+        let (first, told) = (Arc::clone(&first), Arc::clone(&told));
+        Box::pin(async move {
+            let now = Identity::of(client).await.map_err(HookError::Backend)?;
+            let Some(mismatch) = now.differs_from(first.get_or_init(|| now.clone())) else {
+                return Ok(());
+            };
+            let reason = mismatch.to_string();
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(mismatch);
+            Err(HookError::message(reason))
+        })
     })
 }
 
@@ -143,11 +168,19 @@ pub async fn checkout(
     pool.connections.get().await.map_err(|error| match error {
         PoolError::Backend(error) => PgError::connecting(&place(), &error),
         PoolError::Timeout(TimeoutType::Create) => no_answer(place(), pool.deadline),
-        // no other time-out and no hook is set; the pool is closed only when the process ends
-        PoolError::Timeout(_)
-        | PoolError::Closed
-        | PoolError::NoRuntimeSpecified
-        | PoolError::PostCreateHook(_) => {
+        PoolError::PostCreateHook(HookError::Backend(error)) => {
+            PgError::connecting(&place(), &error)
+        }
+        PoolError::PostCreateHook(_) => {
+            let told = pool.mismatch.lock().unwrap_or_else(PoisonError::into_inner);
+            let failure = ConnectFailure::new(place(), error.to_string());
+            match *told {
+                Some(mismatch) => mismatch.into_error(failure),
+                None => PgError::Refused(failure),
+            }
+        }
+        // no other time-out is set; the pool is closed only when the process ends
+        PoolError::Timeout(_) | PoolError::Closed | PoolError::NoRuntimeSpecified => {
             PgError::Refused(ConnectFailure::new(place(), error.to_string()))
         }
     })

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Action, AppliedRow, Divergence, HistorySnapshot, Refusal, VersionColumn};
-use crate::migration::{Migration, MigrationSet, Version};
+use super::{
+    Action, AppliedRow, Divergence, Halfway, HistorySnapshot, Refusal, StepRow, VersionColumn,
+};
+use crate::migration::{Migration, MigrationSet, TransactionMode, Version};
 use crate::tenant::Presence;
 
 /// Decides what happens to one tenant.
@@ -30,10 +32,19 @@ pub fn decide(
                 sqlstate: sqlstate.clone(),
             })
         }
-        (HistorySnapshot::Rows { column, rows }, _) => match verify(*column, rows, set) {
-            Some(refusal) => Action::Refuse(refusal),
-            None => fits(*column, pending(rows, set, target)),
-        },
+        (
+            HistorySnapshot::Rows {
+                column,
+                rows,
+                steps,
+            },
+            _,
+        ) => {
+            let action = fits(*column, pending(rows, set, target));
+            let refusal =
+                verify(*column, rows, set).or_else(|| goes_on(rows, steps, set, action.pending()));
+            refusal.map_or(action, Action::Refuse)
+        }
     }
 }
 
@@ -73,6 +84,43 @@ fn verify(column: VersionColumn, rows: &[AppliedRow], set: &MigrationSet) -> Opt
         0 | 1 => found.pop(),
         _ => Some(Refusal::Several(found)),
     }
+}
+
+/// What keeps a tenant from going on where it is in the middle of a migration: what is done must
+/// still be the beginning of the file. What comes after may have been edited.
+fn goes_on(
+    rows: &[AppliedRow],
+    steps: &[StepRow],
+    set: &MigrationSet,
+    pending: &[Version],
+) -> Option<Refusal> {
+    let version = halfway(rows, steps)?;
+    let refuse = |problem| Some(Refusal::Halfway { version, problem });
+    let Some(file) = set.get(version) else {
+        return refuse(Halfway::FileMissing);
+    };
+    if file.mode == TransactionMode::Transactional {
+        return refuse(Halfway::Transactional);
+    }
+    let before: Vec<Version> = pending.iter().copied().filter(|v| *v < version).collect();
+    if !before.is_empty() {
+        return refuse(Halfway::Preceded(before));
+    }
+    let edited = steps
+        .iter()
+        .filter(|row| row.version == version && row.is_done)
+        .find(|row| {
+            let step = (row.step as usize).checked_sub(1);
+            step.and_then(|index| file.steps.get(index))
+                .is_none_or(|step| step.hash != row.hash)
+        });
+    edited.and_then(|row| refuse(Halfway::Edited(row.step)))
+}
+
+/// The migration that a tenant is in the middle of. Notes of one that the history holds are stale.
+pub(super) fn halfway(rows: &[AppliedRow], steps: &[StepRow]) -> Option<Version> {
+    let mut versions = steps.iter().map(|row| row.version);
+    versions.find(|version| !is_applied(rows, *version))
 }
 
 /// Whether the file is what was applied. Both checksums count, whatever the column: a table may have

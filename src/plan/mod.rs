@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 pub use decide::decide;
 use evidence::Evidence;
-pub use refusal::{Divergence, Refusal};
-pub use snapshot::{AppliedRow, HistorySnapshot, VersionColumn};
+pub use refusal::{Divergence, Halfway, Refusal};
+pub use snapshot::{AppliedRow, HistorySnapshot, StepRow, VersionColumn};
 pub use status::{FleetStatus, LastFailure, LedgerView, StatusRow, TenantState, VersionCount};
 
 use crate::migration::{MigrationSet, Version};
@@ -170,6 +170,17 @@ pub fn version_of(history: &HistorySnapshot) -> Option<Version> {
         HistorySnapshot::Rows { rows, .. } => rows.last().map(|row| row.version),
         _ => None,
     }
+}
+
+/// The migration that a tenant is in the middle of, and how many of its steps are done. None for a
+/// tenant that is between two migrations, as nearly all are.
+pub fn halfway(history: &HistorySnapshot) -> Option<(Version, usize)> {
+    let HistorySnapshot::Rows { rows, steps, .. } = history else {
+        return None;
+    };
+    let version = decide::halfway(rows, steps)?;
+    let done = |row: &&StepRow| row.version == version && row.is_done;
+    Some((version, steps.iter().filter(done).count()))
 }
 
 #[cfg(test)]

@@ -25,6 +25,14 @@ pub enum Refusal {
         /// Applied by others, without a file.
         missing: Vec<Version>,
     },
+    /// It is in the middle of a migration that runs without a transaction, and the file does not go on
+    /// from there.
+    Halfway {
+        /// Which migration.
+        version: Version,
+        /// Why it cannot go on.
+        problem: Halfway,
+    },
     /// More than one of these.
     Several(Vec<Refusal>),
     /// Relations, but no history: restored, or made by another tool.
@@ -52,6 +60,19 @@ pub enum Refusal {
     VersionTooLarge(Version),
 }
 
+/// Why a migration that is under way cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halfway {
+    /// The set has no such file (any more).
+    FileMissing,
+    /// A statement that is done is not the file's any more.
+    Edited(u32),
+    /// The file now runs in a transaction, which would begin it anew.
+    Transactional,
+    /// Files before it are pending.
+    Preceded(Vec<Version>),
+}
+
 /// One file that is not what was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
@@ -76,6 +97,7 @@ impl Refusal {
             | Self::OutOfOrder(_)
             | Self::Hole(_)
             | Self::SetDoubtful { .. }
+            | Self::Halfway { .. }
             | Self::Several(_)
             | Self::NoHistory { .. }
             | Self::VersionTooLarge(_) => false,
@@ -91,6 +113,7 @@ impl Refusal {
             Self::OutOfOrder(_) => "out_of_order",
             Self::Hole(_) => "hole",
             Self::SetDoubtful { .. } => "set_doubtful",
+            Self::Halfway { .. } => "halfway",
             Self::Several(refusals) => refusals.first().map_or("several", Self::kind),
             Self::NoHistory { .. } => "no_history",
             Self::SchemaMissing => "schema_missing",
@@ -121,6 +144,7 @@ impl Refusal {
             Self::SetDoubtful { .. } => {
                 "put the files right first (git log -p on the directory): what most tenants have applied is what the others must get"
             }
+            Self::Halfway { problem, .. } => problem.hint(),
             Self::Several(refusals) => refusals.first().map_or("", Self::hint),
             Self::NoHistory { .. } => {
                 "restore the history table with the schema, or insert the rows of what was applied; fleet never starts at the first version on a schema that is in use"
@@ -189,6 +213,9 @@ impl fmt::Display for Refusal {
                 let parts: Vec<String> = edited.into_iter().chain(missing).collect();
                 f.write_str(&parts.join(", "))
             }
+            Self::Halfway { version, problem } => {
+                write!(f, "in the middle of V{version}, and {problem}")
+            }
             Self::Several(refusals) => {
                 let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();
                 f.write_str(&texts.join("; "))
@@ -206,6 +233,39 @@ impl fmt::Display for Refusal {
                 f,
                 "version {version} does not fit the history table's integer column"
             ),
+        }
+    }
+}
+
+impl Halfway {
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::FileMissing => {
+                "bring the file back: what it has done so far stays, and only the file says what is left"
+            }
+            Self::Edited(_) => {
+                "restore the statements that are done as they were (git log -p FILE); those after them may be edited"
+            }
+            Self::Transactional => {
+                "give the file its -- fleet: no-transaction mark back: its first statements are done already"
+            }
+            Self::Preceded(_) => {
+                "give these files versions above it: what was begun is finished first"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Halfway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FileMissing => f.write_str("there is no such file"),
+            Self::Edited(step) => write!(
+                f,
+                "statement {step} of the file, which is done, was edited or removed"
+            ),
+            Self::Transactional => f.write_str("the file now runs in a transaction"),
+            Self::Preceded(versions) => write!(f, "{} come before it", list(versions)),
         }
     }
 }

@@ -15,6 +15,19 @@ pub struct AppliedRow {
     pub checksum: u64,
 }
 
+/// One step of a migration that is under way outside a transaction, as the tenant's own table notes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StepRow {
+    /// The migration's version.
+    pub version: Version,
+    /// Which statement of the file, from 1.
+    pub step: u32,
+    /// [`crate::migration::Step::hash`] of the statement that was run.
+    pub hash: String,
+    /// Whether it is known to be done. Else it was begun, and its end is not known.
+    pub is_done: bool,
+}
+
 /// The type of the history table's version column, which tells which build of refinery made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VersionColumn {
@@ -41,6 +54,8 @@ pub enum HistorySnapshot {
         column: VersionColumn,
         /// Ascending versions.
         rows: Arc<[AppliedRow]>,
+        /// Steps of the migration that the tenant is in the middle of; none for nearly all tenants.
+        steps: Arc<[StepRow]>,
     },
     /// A row that refinery cannot have written.
     Corrupt {

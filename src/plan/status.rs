@@ -74,6 +74,8 @@ pub struct StatusRow {
     pub pending: usize,
     /// Where it is.
     pub state: TenantState,
+    /// The migration that it is in the middle of, and how many statements of it are done.
+    pub halfway: Option<(Version, usize)>,
     /// Why it is refused.
     pub reason: Option<String>,
     /// What to do about it.
@@ -158,6 +160,7 @@ fn status_row(plan: &super::TenantPlan, ledger: &LedgerView) -> StatusRow {
         version: plan.from,
         pending: plan.action.pending().len(),
         state,
+        halfway: super::halfway(&plan.history),
         reason,
         hint,
         last_failure,

@@ -13,6 +13,7 @@ fn file(version: Version, text: &str) -> Migration {
         body: text.into(),
         mode: TransactionMode::Transactional,
         statements: Vec::new(),
+        steps: std::sync::Arc::default(),
         session: crate::migration::SessionUse::None,
         out_of_order: false,
     }
@@ -39,6 +40,7 @@ fn rows(rows: Vec<AppliedRow>) -> HistorySnapshot {
     HistorySnapshot::Rows {
         column: VersionColumn::Int8,
         rows: rows.into(),
+        steps: Arc::default(),
     }
 }
 

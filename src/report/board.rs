@@ -8,7 +8,7 @@ use super::pace::Pace;
 use super::style::{Style, Tone};
 use super::wording::{clean, count, duration};
 use crate::rollout::RolloutEvent;
-use crate::run::AttemptNumber;
+use crate::run::{AttemptNumber, Progress};
 use crate::tenant::TenantId;
 
 /// Workers with a line of their own at most.
@@ -29,7 +29,42 @@ struct Busy {
     tenant: TenantId,
     attempt: AttemptNumber,
     migration: Option<Arc<str>>,
+    /// What it does beyond that: a step, an index that is being built, somebody it waits for.
+    activity: Option<String>,
     since: Instant,
+}
+
+impl Busy {
+    fn hear(&mut self, progress: &Progress) {
+        match progress {
+            Progress::Migration(stem) => {
+                self.migration = Some(Arc::clone(stem));
+                self.activity = None;
+            }
+            Progress::Step { step, of } => self.activity = Some(format!("statement {step}/{of}")),
+            Progress::IndexBuild {
+                phase,
+                percent,
+                waits_for,
+            } => self.activity = Some(index_build(phase, *percent, waits_for.as_deref())),
+            Progress::Waiting(holder) => {
+                self.activity = Some(format!("waits for {}", clean(holder)));
+            }
+            Progress::Settled(_) => {}
+        }
+    }
+}
+
+/// `building index: scanning table 40 %, waits for pid 4711 (…)`.
+fn index_build(phase: &str, percent: Option<u8>, waits_for: Option<&str>) -> String {
+    let mut text = clean(phase);
+    if let Some(percent) = percent {
+        text = format!("{text} {percent} %");
+    }
+    if let Some(blocker) = waits_for {
+        text = format!("{text}, waits for {}", clean(blocker));
+    }
+    text
 }
 
 impl Board {
@@ -51,17 +86,22 @@ impl Board {
                 tenant: tenant.clone(),
                 attempt: *attempt,
                 migration: None,
+                activity: None,
                 since: now,
             }),
-            RolloutEvent::MigrationStarted { tenant, migration } => {
+            RolloutEvent::TenantProgress { tenant, progress } => {
                 let busy = self.workers.iter_mut().flatten();
                 if let Some(busy) = busy.into_iter().find(|busy| busy.tenant == *tenant) {
-                    busy.migration = Some(Arc::clone(migration));
+                    busy.hear(progress);
                 }
             }
             RolloutEvent::AttemptFailedWillRetry { tenant, .. } => self.end(tenant),
             RolloutEvent::TenantFinished { result, .. } => self.end(&result.tenant),
-            RolloutEvent::CancelBegun { .. } => {}
+            RolloutEvent::CancelBegun { .. }
+            | RolloutEvent::DatabaseLost { .. }
+            | RolloutEvent::DatabaseBack { .. }
+            | RolloutEvent::DatabaseGivenUp { .. }
+            | RolloutEvent::ConnectionsShort { .. } => {}
             RolloutEvent::RunFinished { .. } => self.workers.clear(),
         }
         if let Some(pace) = &mut self.pace {
@@ -139,6 +179,9 @@ impl Board {
         let mut text = format!("  {}", busy.tenant);
         if let Some(migration) = &busy.migration {
             text = format!("{text}  {}", clean(migration));
+        }
+        if let Some(activity) = &busy.activity {
+            text = format!("{text}  {activity}");
         }
         text = format!("{text}  {}", self.style.paint(Tone::Secondary, &elapsed));
         if busy.attempt > 1 {

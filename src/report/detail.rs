@@ -7,7 +7,7 @@ use super::causes::{INDENT, fact, write_facts};
 use super::status::{painted, words};
 use super::style::{Style, Tone};
 use super::summary::{Step, write_next};
-use super::wording::{cause, clean, duration, message, place, version, wrapped};
+use super::wording::{cause, clean, count, duration, message, place, version, wrapped};
 use crate::ledger::AttemptRecord;
 use crate::plan::{StatusRow, TenantState};
 use crate::run::Outcome;
@@ -30,6 +30,13 @@ pub fn status_detail(
         let stems: Vec<String> = pending.iter().map(|stem| clean(stem)).collect();
         let stems = wrapped(&stems, INDENT, style.width);
         fact(out, "pending", &stems, style)?;
+    }
+    if let Some((halfway, done)) = row.halfway {
+        let text = format!(
+            "in the middle of V{halfway}: {} done",
+            count(done, "statement")
+        );
+        fact(out, "halfway", &text, style)?;
     }
     if let Some(reason) = &row.reason {
         fact(out, "reason", &clean(reason), style)?;
@@ -78,6 +85,9 @@ pub(super) fn write_attempts(
             duration(Duration::from_millis(attempt.duration_ms)),
             why.unwrap_or_default()
         )?;
+        for note in &attempt.notes {
+            writeln!(out, "    {}", clean(note))?;
+        }
     }
     Ok(())
 }

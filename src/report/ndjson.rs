@@ -1,6 +1,7 @@
 //! Every event as one line of JSON, as it happens; the last line is the run's document.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use super::document::{TenantKey, TenantRow, run_document, write_document};
 use super::sink::Sink;
 use crate::migration::Version;
 use crate::rollout::RolloutEvent;
-use crate::run::{AttemptNumber, CancelReason, Failure, RunId, StopSignal, Totals};
+use crate::run::{AttemptNumber, CancelReason, Failure, Progress, RunId, StopSignal, Totals};
 
 /// Lines for scripts that follow a run.
 pub(super) struct Ndjson {
@@ -54,6 +55,47 @@ enum Line<'a> {
         tenant: TenantKey<'a>,
         migration: &'a str,
     },
+    StepStarted {
+        #[serde(flatten)]
+        tenant: TenantKey<'a>,
+        statement: u32,
+        of: u32,
+    },
+    IndexBuild {
+        #[serde(flatten)]
+        tenant: TenantKey<'a>,
+        phase: &'a str,
+        percent: Option<u8>,
+        waits_for: Option<&'a str>,
+    },
+    StepSettled {
+        #[serde(flatten)]
+        tenant: TenantKey<'a>,
+        note: &'a str,
+    },
+    Waiting {
+        #[serde(flatten)]
+        tenant: TenantKey<'a>,
+        holder: &'a str,
+    },
+    DatabaseLost {
+        database: &'a str,
+        patience_ms: u64,
+        failure: &'a Failure,
+    },
+    DatabaseBack {
+        database: &'a str,
+        after_ms: u64,
+    },
+    DatabaseGivenUp {
+        database: &'a str,
+        tenants: usize,
+        failure: &'a Failure,
+    },
+    ConnectionsShort {
+        database: &'a str,
+        limit: usize,
+    },
     AttemptFailed {
         #[serde(flatten)]
         tenant: TenantKey<'a>,
@@ -75,20 +117,9 @@ enum Line<'a> {
 
 fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
     let line = match event {
-        RolloutEvent::RunStarted {
-            run,
-            resumes,
-            target,
-            to_migrate,
-            concurrency,
-            totals,
-        } => Line::RunStarted {
-            run: run.as_str(),
-            resumes: resumes.as_ref().map(RunId::as_str),
-            target: *target,
-            to_migrate: *to_migrate,
-            concurrency: *concurrency,
-            totals: *totals,
+        RolloutEvent::RunStarted { .. } => match opening_line(event) {
+            Some(line) => line,
+            None => return Ok(()),
         },
         RolloutEvent::AttemptStarted {
             tenant,
@@ -99,10 +130,9 @@ fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
             attempt: *attempt,
             pending: *pending,
         },
-        RolloutEvent::MigrationStarted { tenant, migration } => Line::MigrationStarted {
-            tenant: TenantKey::of(tenant),
-            migration,
-        },
+        RolloutEvent::TenantProgress { tenant, progress } => {
+            progress_line(TenantKey::of(tenant), progress)
+        }
         RolloutEvent::AttemptFailedWillRetry {
             tenant,
             attempt,
@@ -111,7 +141,7 @@ fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
         } => Line::AttemptFailed {
             tenant: TenantKey::of(tenant),
             attempt: *attempt,
-            retry_in_ms: u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX),
+            retry_in_ms: milliseconds(*retry_in),
             failure,
         },
         RolloutEvent::TenantFinished { result, totals } => Line::TenantFinished {
@@ -127,11 +157,99 @@ fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
             signal: signal.map(signal_word),
             in_flight: *in_flight,
         },
+        RolloutEvent::DatabaseLost { .. }
+        | RolloutEvent::DatabaseBack { .. }
+        | RolloutEvent::DatabaseGivenUp { .. }
+        | RolloutEvent::ConnectionsShort { .. } => match database_line(event) {
+            Some(line) => line,
+            None => return Ok(()),
+        },
         RolloutEvent::RunFinished { summary } => {
             return write_document(out, &run_document(summary));
         }
     };
     write_document(out, &line)
+}
+
+fn opening_line(event: &RolloutEvent) -> Option<Line<'_>> {
+    let RolloutEvent::RunStarted {
+        run,
+        resumes,
+        target,
+        to_migrate,
+        concurrency,
+        totals,
+    } = event
+    else {
+        return None;
+    };
+    Some(Line::RunStarted {
+        run: run.as_str(),
+        resumes: resumes.as_ref().map(RunId::as_str),
+        target: *target,
+        to_migrate: *to_migrate,
+        concurrency: *concurrency,
+        totals: *totals,
+    })
+}
+
+fn database_line(event: &RolloutEvent) -> Option<Line<'_>> {
+    Some(match event {
+        RolloutEvent::DatabaseLost {
+            database,
+            failure,
+            patience,
+        } => Line::DatabaseLost {
+            database: database.as_str(),
+            patience_ms: milliseconds(*patience),
+            failure,
+        },
+        RolloutEvent::DatabaseBack { database, after } => Line::DatabaseBack {
+            database: database.as_str(),
+            after_ms: milliseconds(*after),
+        },
+        RolloutEvent::DatabaseGivenUp {
+            database,
+            failure,
+            tenants,
+        } => Line::DatabaseGivenUp {
+            database: database.as_str(),
+            tenants: *tenants,
+            failure,
+        },
+        RolloutEvent::ConnectionsShort { database, limit } => Line::ConnectionsShort {
+            database: database.as_str(),
+            limit: *limit,
+        },
+        _ => return None,
+    })
+}
+
+fn progress_line<'a>(tenant: TenantKey<'a>, progress: &'a Progress) -> Line<'a> {
+    match progress {
+        Progress::Migration(migration) => Line::MigrationStarted { tenant, migration },
+        Progress::Step { step, of } => Line::StepStarted {
+            tenant,
+            statement: *step,
+            of: *of,
+        },
+        Progress::IndexBuild {
+            phase,
+            percent,
+            waits_for,
+        } => Line::IndexBuild {
+            tenant,
+            phase,
+            percent: *percent,
+            waits_for: waits_for.as_deref(),
+        },
+        Progress::Settled(note) => Line::StepSettled { tenant, note },
+        Progress::Waiting(holder) => Line::Waiting { tenant, holder },
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn reason_word(reason: CancelReason) -> &'static str {

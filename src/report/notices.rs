@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use super::Verbosity;
 use super::style::{Style, Tone};
-use super::wording::{cause, clean, count, count_u64, duration, version};
+use super::wording::{cause, clean, count, count_u64, duration, message, version};
 use crate::rollout::RolloutEvent;
-use crate::run::{AttemptNumber, CancelReason, Outcome, StopSignal, TenantResult};
+use crate::run::{AttemptNumber, CancelReason, Outcome, Progress, StopSignal, TenantResult};
+use crate::tenant::TenantId;
 
 /// How many failures, and how many retries, get a line of their own: with 2,000 of one cause the
 /// first ones and the summary say all there is.
@@ -57,10 +58,28 @@ impl Notices {
                 self.style
                     .paint(Tone::Warning, &stopping(*reason, *signal, *in_flight)),
             ),
+            RolloutEvent::TenantProgress { tenant, progress } => self.progress(tenant, progress),
+            RolloutEvent::DatabaseLost { .. }
+            | RolloutEvent::DatabaseGivenUp { .. }
+            | RolloutEvent::ConnectionsShort { .. }
+            | RolloutEvent::DatabaseBack { .. } => {
+                let (tone, text) = of_database(event)?;
+                Some(self.style.paint(tone, &text))
+            }
             RolloutEvent::RunStarted { .. }
             | RolloutEvent::AttemptStarted { .. }
-            | RolloutEvent::MigrationStarted { .. }
             | RolloutEvent::RunFinished { .. } => None,
+        }
+    }
+
+    fn progress(&self, tenant: &TenantId, progress: &Progress) -> Option<String> {
+        match progress {
+            Progress::Settled(note) => Some(format!("- {tenant}: {}", clean(note))),
+            Progress::Waiting(holder) => Some(format!("- {tenant} waits for {}", clean(holder))),
+            Progress::Step { step, of } if self.verbosity == Verbosity::Verbose => {
+                Some(format!("- {tenant}: statement {step} of {of}"))
+            }
+            Progress::Migration(_) | Progress::Step { .. } | Progress::IndexBuild { .. } => None,
         }
     }
 
@@ -104,6 +123,51 @@ impl Notices {
         (number == LISTED + 1)
             .then(|| format!("… further {what} are only counted here; the end has them by cause"))
     }
+}
+
+/// What is said about a whole database.
+fn of_database(event: &RolloutEvent) -> Option<(Tone, String)> {
+    Some(match event {
+        RolloutEvent::DatabaseLost {
+            database,
+            failure,
+            patience,
+        } => (
+            Tone::Warning,
+            format!(
+                "! database {database} does not answer: {}; its tenants wait, it is asked again for {}",
+                message(failure),
+                duration(*patience)
+            ),
+        ),
+        RolloutEvent::DatabaseBack { database, after } => (
+            Tone::Success,
+            format!(
+                "✓ database {database} answers again after {}",
+                duration(*after)
+            ),
+        ),
+        RolloutEvent::DatabaseGivenUp {
+            database,
+            failure,
+            tenants,
+        } => (
+            Tone::Failure,
+            format!(
+                "✗ database {database} is given up: {}; {} left",
+                message(failure),
+                count(*tenants, "tenant")
+            ),
+        ),
+        RolloutEvent::ConnectionsShort { database, limit } => (
+            Tone::Warning,
+            format!(
+                "! database {database} has no more connections to give: {} at a time for now",
+                count(*limit, "tenant")
+            ),
+        ),
+        _ => return None,
+    })
 }
 
 /// `: canceled on request`.

@@ -42,7 +42,7 @@ pub(super) fn sentence(run: &RunSummary, stepwise: &Stepwise) -> Option<String> 
     if !partly.is_empty() {
         let names: Vec<String> = partly.iter().map(|name| clean(name)).collect();
         return Some(format!(
-            "{} {} outside a transaction: what came before the failing statement stays, and a failed CREATE INDEX CONCURRENTLY leaves an invalid index.",
+            "{} {} outside a transaction: what came before the failing statement stays and is noted in the tenant; fleet resume goes on from there.",
             names.join(", "),
             verb(names.len(), "runs", "run"),
         ));

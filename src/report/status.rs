@@ -8,6 +8,7 @@ use super::causes::{INDENT, fact, write_causes};
 use super::style::{Style, Tone};
 use super::summary::{Step, write_next};
 use super::wording::{clean, count, count_u64, names, version};
+use crate::migration::Version;
 use crate::plan::{FleetStatus, StatusRow, TenantState};
 use crate::run::{RunId, group_failures};
 use crate::tenant::TenantId;
@@ -140,6 +141,12 @@ fn one_line(row: &StatusRow, style: Style) -> String {
     if row.pending > 0 {
         text = format!("{text}, {} pending", row.pending);
     }
+    if let Some((halfway, done)) = row.halfway {
+        text = format!(
+            "{text}, in the middle of V{halfway} ({} done)",
+            count(done, "statement")
+        );
+    }
     text
 }
 
@@ -163,6 +170,7 @@ fn write_exceptions(
         write_causes(out, &failures, style, verbosity, |_| None)?;
     }
     write_refused(out, status, style, verbosity)?;
+    write_halfway(out, status, style, verbosity)?;
     for state in [TenantState::Interrupted, TenantState::InProgress] {
         let tenants: Vec<&TenantId> = in_state(status, state).map(|row| &row.tenant).collect();
         if !tenants.is_empty() {
@@ -171,6 +179,29 @@ fn write_exceptions(
             let listed = names(tenants.iter().copied(), INDENT, style.width, verbosity);
             fact(out, "tenants", &listed, style)?;
         }
+    }
+    Ok(())
+}
+
+/// Tenants in the middle of a migration that runs without a transaction.
+fn write_halfway(
+    out: &mut dyn Write,
+    status: &FleetStatus,
+    style: Style,
+    verbosity: Verbosity,
+) -> io::Result<()> {
+    let mut migrations: BTreeMap<Version, Vec<&TenantId>> = BTreeMap::new();
+    for row in &status.tenants {
+        if let Some((version, _)) = row.halfway {
+            migrations.entry(version).or_default().push(&row.tenant);
+        }
+    }
+    for (halfway, tenants) in migrations {
+        let number = count(tenants.len(), "tenant");
+        let head = format!("- {number} in the middle of V{halfway}");
+        writeln!(out, "\n{}", style.paint(Tone::Warning, &head))?;
+        let listed = names(tenants.iter().copied(), INDENT, style.width, verbosity);
+        fact(out, "tenants", &listed, style)?;
     }
     Ok(())
 }

@@ -4,11 +4,11 @@
 use std::io::{self, Write};
 
 use super::Verbosity;
-use super::causes::{count_causes, write_causes};
+use super::causes::{INDENT, count_causes, fact, write_causes};
 use super::safety::{self, Stepwise};
 use super::style::{Style, Tone};
 use super::undone::write_undone;
-use super::wording::{clean, count, count_u64, duration, verb, version};
+use super::wording::{clean, count, count_u64, duration, names, verb, version};
 use crate::migration::Version;
 use crate::run::{
     ExitCode, FailureClass, FailureGroup, Outcome, RunOutcome, RunSummary, TenantResult,
@@ -37,10 +37,30 @@ pub fn summary(
         .iter()
         .map(|t| (t.outcome, t.reason.as_deref(), &t.tenant));
     write_undone(out, undone, style, verbosity)?;
+    if !run.newcomers.is_empty() {
+        write_newcomers(out, run, style, verbosity)?;
+    }
     if let Some(sentence) = safety::sentence(run, stepwise) {
         writeln!(out, "\n{sentence}")?;
     }
     write_next(out, &next_steps(run), style)
+}
+
+fn write_newcomers(
+    out: &mut dyn Write,
+    run: &RunSummary,
+    style: Style,
+    verbosity: Verbosity,
+) -> io::Result<()> {
+    let number = run.newcomers.len();
+    let head = format!("- {} new since the run began", count(number, "tenant"));
+    writeln!(
+        out,
+        "\n{}: not touched; fleet migrate does",
+        style.paint(Tone::Warning, &head)
+    )?;
+    let listed = names(run.newcomers.iter(), INDENT, style.width, verbosity);
+    fact(out, "tenants", &listed, style)
 }
 
 /// The run in one line.

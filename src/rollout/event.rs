@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crate::migration::Version;
 use crate::run::{
-    AttemptNumber, CancelReason, Failure, RunId, RunSummary, StopSignal, TenantResult, Totals,
+    AttemptNumber, CancelReason, Failure, Progress, RunId, RunSummary, StopSignal, TenantResult,
+    Totals,
 };
-use crate::tenant::TenantId;
+use crate::tenant::{DatabaseName, TenantId};
 
 /// One fact. Events of one tenant come in order; `RunStarted` is the first, `RunFinished` the last.
 #[derive(Clone, Debug)]
@@ -36,12 +37,12 @@ pub enum RolloutEvent {
         /// How many migrations are pending for it.
         pending: usize,
     },
-    /// A migration was sent to the server.
-    MigrationStarted {
+    /// A worker tells what it does.
+    TenantProgress {
         /// For which tenant.
         tenant: TenantId,
-        /// The migration's stem.
-        migration: Arc<str>,
+        /// What.
+        progress: Progress,
     },
     /// A transient failure; the tenant goes to the back of the queue.
     AttemptFailedWillRetry {
@@ -60,6 +61,38 @@ pub enum RolloutEvent {
         result: Arc<TenantResult>,
         /// Totals with it.
         totals: Totals,
+    },
+    /// A database does not answer. Nothing is started there; it is asked again and again.
+    DatabaseLost {
+        /// Which database.
+        database: DatabaseName,
+        /// What the last try said.
+        failure: Failure,
+        /// How long it is asked before its tenants are given up.
+        patience: Duration,
+    },
+    /// It answers again.
+    DatabaseBack {
+        /// Which database.
+        database: DatabaseName,
+        /// How long it was away.
+        after: Duration,
+    },
+    /// Nothing more is started in a database in this run.
+    DatabaseGivenUp {
+        /// Which database.
+        database: DatabaseName,
+        /// Why.
+        failure: Failure,
+        /// How many tenants are left there.
+        tenants: usize,
+    },
+    /// A server gives fleet fewer connections than the config allows.
+    ConnectionsShort {
+        /// Which database.
+        database: DatabaseName,
+        /// How many tenants are worked on at a time for now.
+        limit: usize,
     },
     /// A stop was asked for, or asked for again.
     CancelBegun {

@@ -1,14 +1,20 @@
 //! The engine: executes a plan with bounded concurrency. Knows the two traits that it drives and
 //! nothing of databases, config or terminals.
 
+mod attempts;
+mod books;
 mod dispatcher;
 mod event;
+mod health;
 mod policy;
 mod queue;
 mod shutdown;
 mod tally;
+mod throttle;
 mod worker;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -16,7 +22,7 @@ use tokio::time::Instant;
 
 use dispatcher::Dispatcher;
 pub use event::RolloutEvent;
-pub use policy::{Concurrency, FailureBudget, RetryPolicy, RolloutPolicy};
+pub use policy::{Concurrency, DatabaseLimits, FailureBudget, RetryPolicy, RolloutPolicy};
 pub use shutdown::{StopHandle, StopRequest, StopWatch, stop_channel};
 pub use tally::settled;
 
@@ -24,6 +30,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::migrator::TenantMigrator;
 use crate::plan::Plan;
 use crate::run::{RunId, RunSummary};
+use crate::tenant::TenantId;
 
 /// A run, ready to go.
 pub struct Rollout<M, L> {
@@ -39,6 +46,8 @@ pub struct Rollout<M, L> {
     pub resumes: Option<RunId>,
     /// What to do.
     pub plan: Plan,
+    /// Tenants that have come since the plan was made; asked for at the end of a run that was not stopped.
+    pub newcomers: Pin<Box<dyn Future<Output = Vec<TenantId>> + Send>>,
 }
 
 /// How a run ended.
@@ -52,16 +61,20 @@ pub struct RolloutEnd {
 impl<M: TenantMigrator, L: Ledger> Rollout<M, L> {
     /// Executes the plan. Tenants' failures are in the summary; this always returns one.
     pub async fn run(
-        self,
+        mut self,
         stop: StopWatch,
         events: mpsc::UnboundedSender<RolloutEvent>,
     ) -> RolloutEnd {
         let started = Instant::now();
         let (run, plan, resumes) = (self.run.clone(), self.plan.clone(), self.resumes.clone());
+        let newcomers = std::mem::replace(&mut self.newcomers, Box::pin(async { Vec::new() }));
         let mut dispatcher = Dispatcher::new(self, events);
         dispatcher.announce(resumes);
         dispatcher.work(stop).await;
-        dispatcher.settle_rest();
-        dispatcher.close(run, &plan, started).await
+        let newcomers = match dispatcher.stopped {
+            None => newcomers.await,
+            Some(_) => Vec::new(),
+        };
+        dispatcher.close(run, &plan, newcomers, started).await
     }
 }

@@ -11,14 +11,30 @@ use crate::tenant::DatabaseName;
 pub struct Concurrency {
     /// Over the whole fleet.
     pub fleet: NonZeroUsize,
-    /// In each database: its `max_connections`.
-    pub databases: HashMap<DatabaseName, NonZeroUsize>,
+    /// In each database.
+    pub databases: HashMap<DatabaseName, DatabaseLimits>,
+}
+
+/// What bounds one database.
+#[derive(Clone, Copy, Debug)]
+pub struct DatabaseLimits {
+    /// How many of its tenants: its `max_connections`.
+    pub tenants: NonZeroUsize,
+    /// How many of its tenants with a step that waits for all others: its `max_index_builds`.
+    pub index_builds: NonZeroUsize,
 }
 
 impl Concurrency {
     /// How many tenants of a database.
     pub(super) fn limit(&self, database: &DatabaseName) -> usize {
-        self.databases.get(database).map_or(1, |limit| limit.get())
+        let limits = self.databases.get(database);
+        limits.map_or(1, |limits| limits.tenants.get())
+    }
+
+    /// How many tenants of a database with a step that waits for all others.
+    pub(super) fn turns(&self, database: &DatabaseName) -> usize {
+        let limits = self.databases.get(database);
+        limits.map_or(1, |limits| limits.index_builds.get())
     }
 }
 
@@ -31,6 +47,10 @@ pub struct RolloutPolicy {
     pub retry: RetryPolicy,
     /// When the run halts.
     pub budget: FailureBudget,
+    /// How long a database may be out of reach before its tenants are given up.
+    pub reconnect: Duration,
+    /// How often the run gives a sign of life: well within the time that its lease lasts.
+    pub heartbeat: Duration,
 }
 
 /// When a transient failure is tried again.
@@ -51,13 +71,15 @@ impl RetryPolicy {
         if attempt >= self.attempts.get() {
             return None;
         }
-        let doublings = attempt.saturating_sub(1).min(30);
-        let pause = self
-            .backoff
-            .saturating_mul(1 << doublings)
-            .min(self.max_backoff);
-        Some(pause.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0))
+        Some(back_off(attempt, self.backoff, self.max_backoff, jitter))
     }
+}
+
+/// A pause that doubles with each try up to the longest, half of it left to chance.
+pub(super) fn back_off(tries: u32, first: Duration, longest: Duration, jitter: f64) -> Duration {
+    let doublings = tries.saturating_sub(1).min(30);
+    let pause = first.saturating_mul(1 << doublings).min(longest);
+    pause.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
 }
 
 /// After how many failed tenants no new one is started.

@@ -1,12 +1,13 @@
 //! Tenants on their way to a worker: pending, claimed (durable in the ledger), waiting for another
-//! attempt. Work is pulled: no tenant belongs to a worker before a worker is free.
+//! attempt or for their turn. Work is pulled: no tenant belongs to a worker before a worker is free.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use tokio::time::Instant;
 
 use super::policy::Concurrency;
-use crate::migrator::{Applied, Assignment};
+use super::throttle::Throttles;
+use crate::migrator::{Applied, Assignment, Knowledge, Task};
 use crate::run::Failure;
 use crate::tenant::DatabaseName;
 
@@ -21,6 +22,8 @@ pub(super) struct Job {
     pub(super) spent: std::time::Duration,
     /// Why the last attempt failed.
     pub(super) last_failure: Option<Failure>,
+    /// Whether the ledger has a claim for the attempt that the assignment names.
+    pub(super) is_claimed: bool,
 }
 
 impl Job {
@@ -29,30 +32,55 @@ impl Job {
         self.assignment.attempt - 1
     }
 
-    fn database(&self) -> &DatabaseName {
+    pub(super) fn database(&self) -> &DatabaseName {
         &self.assignment.tenant.id.database
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        self.assignment.knowledge == Knowledge::InDoubt
     }
 }
 
-type ByDatabase = BTreeMap<DatabaseName, VecDeque<Job>>;
+/// The tenants of one database that no worker has.
+#[derive(Default)]
+struct Lane {
+    pending: VecDeque<Job>,
+    claimed: VecDeque<Job>,
+    /// Claimed, and held until it is their turn to wait for all others in the database.
+    deferred: VecDeque<Job>,
+    /// Tenants in work, and those of them that have the turn.
+    in_flight: usize,
+    turns: usize,
+    /// The database does not answer: nothing is started there.
+    is_closed: bool,
+}
+
+impl Lane {
+    /// Whether something could be started, were a slot free.
+    fn is_ready(&self, turns: usize) -> bool {
+        !self.claimed.is_empty() || (!self.deferred.is_empty() && self.turns < turns)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.claimed.is_empty() && self.deferred.is_empty()
+    }
+}
 
 /// Where every unfinished tenant is that no worker has.
 pub(super) struct Queue {
     concurrency: Concurrency,
-    pending: ByDatabase,
-    claimed: ByDatabase,
+    throttles: Throttles,
+    lanes: BTreeMap<DatabaseName, Lane>,
     waiting: Vec<(Instant, Job)>,
-    in_flight: HashMap<DatabaseName, usize>,
 }
 
 impl Queue {
     pub(super) fn new(concurrency: Concurrency, jobs: impl Iterator<Item = Job>) -> Self {
         let mut queue = Self {
             concurrency,
-            pending: BTreeMap::new(),
-            claimed: BTreeMap::new(),
+            throttles: Throttles::default(),
+            lanes: BTreeMap::new(),
             waiting: Vec::new(),
-            in_flight: HashMap::new(),
         };
         for job in jobs {
             queue.append(job);
@@ -60,12 +88,13 @@ impl Queue {
         queue
     }
 
+    fn lane(&mut self, database: &DatabaseName) -> &mut Lane {
+        self.lanes.entry(database.clone()).or_default()
+    }
+
     /// Puts a tenant at the back of its database's queue.
     fn append(&mut self, job: Job) {
-        self.pending
-            .entry(job.database().clone())
-            .or_default()
-            .push_back(job);
+        self.lane(&job.database().clone()).pending.push_back(job);
     }
 
     /// A tenant whose attempt failed, to be tried again from `due` on.
@@ -73,13 +102,26 @@ impl Queue {
         self.waiting.push((due, job));
     }
 
-    /// When the next waiting tenant is due.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.waiting.iter().map(|(due, _)| *due).min()
+    /// A claimed tenant that was not touched, or is to be looked at: the next one to start.
+    pub(super) fn put_back(&mut self, job: Job) {
+        self.lane(&job.database().clone()).claimed.push_front(job);
     }
 
-    /// Moves tenants whose pause is over to the back of the queue.
+    /// A claimed tenant that goes on when it has the turn in its database.
+    pub(super) fn defer(&mut self, mut job: Job) {
+        job.assignment.has_turn = true;
+        self.lane(&job.database().clone()).deferred.push_back(job);
+    }
+
+    /// When something changes by time alone: a waiting tenant is due, or a limit rises.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let due = self.waiting.iter().map(|(due, _)| *due).min();
+        due.into_iter().chain(self.throttles.next_rise()).min()
+    }
+
+    /// Moves tenants whose pause is over to the back of the queue, and lets limits rise.
     pub(super) fn promote_due(&mut self, now: Instant) {
+        self.throttles.rise(now, &self.concurrency);
         let (due, waiting) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|(due, _)| *due <= now);
@@ -89,13 +131,20 @@ impl Queue {
         }
     }
 
+    /// How many tenants of a database may be in work now.
+    fn limit(&self, database: &DatabaseName) -> usize {
+        let limit = self.concurrency.limit(database);
+        self.throttles
+            .limit(database)
+            .map_or(limit, |lower| lower.min(limit))
+    }
+
     /// Whether more should be claimed, so that no free worker waits for a claim. Claimed tenants count
     /// only as far as their database has slots: those of a slow one are no work for anybody else.
     pub(super) fn runs_low(&self) -> bool {
-        let ready: usize = self
-            .claimed
-            .iter()
-            .map(|(database, jobs)| jobs.len().min(self.concurrency.limit(database)))
+        let ready = self.lanes.iter().filter(|(_, lane)| !lane.is_closed);
+        let ready: usize = ready
+            .map(|(database, lane)| lane.claimed.len().min(self.limit(database)))
             .sum();
         ready < self.concurrency.fleet.get()
     }
@@ -103,14 +152,14 @@ impl Queue {
     /// Takes up to `count` tenants to be claimed, one database after the other, so that none starves.
     /// A database with a claimed tenant for each of its slots needs no more.
     pub(super) fn take_pending(&mut self, count: usize) -> Vec<Job> {
-        let (claimed, concurrency) = (&self.claimed, &self.concurrency);
+        let concurrency = &self.concurrency;
         let mut hungry: Vec<&mut VecDeque<Job>> = self
-            .pending
+            .lanes
             .iter_mut()
-            .filter(|(database, _)| {
-                claimed.get(*database).map_or(0, VecDeque::len) < concurrency.limit(database)
+            .filter(|(database, lane)| {
+                !lane.is_closed && lane.claimed.len() < concurrency.limit(database)
             })
-            .map(|(_, jobs)| jobs)
+            .map(|(_, lane)| &mut lane.pending)
             .collect();
         let mut taken = Vec::new();
         while taken.len() < count {
@@ -129,11 +178,9 @@ impl Queue {
 
     /// Tenants whose claims are durable.
     pub(super) fn add_claimed(&mut self, jobs: Vec<Job>) {
-        for job in jobs {
-            self.claimed
-                .entry(job.database().clone())
-                .or_default()
-                .push_back(job);
+        for mut job in jobs {
+            job.is_claimed = true;
+            self.lane(&job.database().clone()).claimed.push_back(job);
         }
     }
 
@@ -147,50 +194,115 @@ impl Queue {
     /// The next tenant to start, from the database with the most free slots; None where every slot
     /// is taken or nothing is claimed.
     pub(super) fn start_next(&mut self) -> Option<Job> {
-        let total: usize = self.in_flight.values().sum();
+        let total: usize = self.lanes.values().map(|lane| lane.in_flight).sum();
         if total >= self.concurrency.fleet.get() {
             return None;
         }
         let database = self
-            .claimed
+            .lanes
             .iter()
-            .filter(|(_, jobs)| !jobs.is_empty())
-            .map(|(database, _)| (self.free_slots(database), database))
+            .filter(|(database, lane)| {
+                !lane.is_closed && lane.is_ready(self.concurrency.turns(database))
+            })
+            .map(|(database, lane)| {
+                (
+                    self.limit(database).saturating_sub(lane.in_flight),
+                    database,
+                )
+            })
             .filter(|(free, _)| *free > 0)
             .max_by_key(|(free, _)| *free)
             .map(|(_, database)| database.clone())?;
-        let job = self.claimed.get_mut(&database)?.pop_front()?;
-        *self.in_flight.entry(database).or_default() += 1;
+        let turns = self.concurrency.turns(&database);
+        let lane = self.lane(&database);
+        let job = if lane.turns < turns && !lane.deferred.is_empty() {
+            lane.turns += 1;
+            lane.deferred.pop_front()?
+        } else {
+            lane.claimed.pop_front()?
+        };
+        lane.in_flight += 1;
         Some(job)
     }
 
     /// A worker is free again.
-    pub(super) fn finished(&mut self, database: &DatabaseName) {
-        if let Some(count) = self.in_flight.get_mut(database) {
-            *count = count.saturating_sub(1);
+    pub(super) fn finished(&mut self, job: &mut Job) {
+        let lane = self.lane(&job.database().clone());
+        lane.in_flight = lane.in_flight.saturating_sub(1);
+        if std::mem::take(&mut job.assignment.has_turn) {
+            lane.turns = lane.turns.saturating_sub(1);
         }
+    }
+
+    /// How many tenants of a database are in work.
+    pub(super) fn in_flight(&self, database: &DatabaseName) -> usize {
+        self.lanes.get(database).map_or(0, |lane| lane.in_flight)
+    }
+
+    /// Nothing is started in a database until it is opened again.
+    pub(super) fn close_database(&mut self, database: &DatabaseName) {
+        self.lane(database).is_closed = true;
+    }
+
+    /// Goes on with a database, with few tenants at first: connections that are opened all at once
+    /// are what a server that has just started can do without.
+    pub(super) fn open_database(&mut self, database: &DatabaseName, now: Instant) {
+        self.lane(database).is_closed = false;
+        self.throttles.restart(database, now);
+    }
+
+    /// The server gives no more connections than are in use.
+    pub(super) fn shrink(&mut self, database: &DatabaseName, now: Instant) -> usize {
+        let limit = self.in_flight(database).max(1);
+        self.throttles.shrink(database, limit, now);
+        limit
+    }
+
+    /// Tenants of a database that will not be worked on.
+    pub(super) fn take_database(&mut self, database: &DatabaseName) -> Vec<Job> {
+        let mut taken = Vec::new();
+        if let Some(lane) = self.lanes.get_mut(database) {
+            for jobs in [&mut lane.claimed, &mut lane.deferred, &mut lane.pending] {
+                taken.extend(std::mem::take(jobs));
+            }
+        }
+        let (of_database, others) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|(_, job)| job.database() == database);
+        self.waiting = others;
+        let of_database: Vec<(Instant, Job)> = of_database;
+        taken.extend(of_database.into_iter().map(|(_, job)| job));
+        taken
+    }
+
+    /// At the end of a run that stops early: keeps the tenants of which it is not known what has become,
+    /// to be looked at, and answers the others.
+    pub(super) fn keep_in_doubt(&mut self) -> Vec<Job> {
+        let (doubtful, others): (Vec<Job>, Vec<Job>) =
+            self.drain().into_iter().partition(Job::is_in_doubt);
+        for mut job in doubtful {
+            job.assignment.task = Task::Settle;
+            self.put_back(job);
+        }
+        others
     }
 
     /// Whether nothing is left that a worker could take, now or later.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-            && self.pending.values().all(VecDeque::is_empty)
-            && self.claimed.values().all(VecDeque::is_empty)
+        self.waiting.is_empty() && self.lanes.values().all(Lane::is_empty)
     }
 
     /// Everything that was not started, at the end of a run that stopped early.
     pub(super) fn drain(&mut self) -> Vec<Job> {
-        let pending = std::mem::take(&mut self.pending).into_values().flatten();
-        let claimed = std::mem::take(&mut self.claimed).into_values().flatten();
-        let waiting = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .map(|(_, job)| job);
-        claimed.chain(pending).chain(waiting).collect()
-    }
-
-    fn free_slots(&self, database: &DatabaseName) -> usize {
-        let limit = self.concurrency.limit(database);
-        limit.saturating_sub(self.in_flight.get(database).copied().unwrap_or(0))
+        let mut drained = Vec::new();
+        for lane in self.lanes.values_mut() {
+            for jobs in [&mut lane.claimed, &mut lane.deferred, &mut lane.pending] {
+                drained.extend(std::mem::take(jobs));
+            }
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        drained.extend(waiting.into_iter().map(|(_, job)| job));
+        drained
     }
 }
 
@@ -202,6 +314,7 @@ mod tests {
 
     use super::*;
     use crate::plan::HistorySnapshot;
+    use crate::rollout::policy::DatabaseLimits;
     use crate::tenant::{Presence, SchemaName, Tenant, TenantId};
 
     fn job(database: &str, schema: &str) -> Job {
@@ -216,19 +329,26 @@ mod tests {
                     presence: Presence::Present,
                 },
                 history: HistorySnapshot::NoTable { relations: 0 },
+                knowledge: Knowledge::Planned,
                 pending: Arc::from([1]),
                 attempt: 1,
-                in_doubt: false,
+                task: Task::Migrate,
+                has_turn: false,
             },
             applied: Applied::default(),
             spent: Duration::ZERO,
             last_failure: None,
+            is_claimed: false,
         }
     }
 
     fn queue(fleet: usize, each: usize, jobs: Vec<Job>) -> Queue {
+        let limits = DatabaseLimits {
+            tenants: NonZeroUsize::new(each).unwrap(),
+            index_builds: NonZeroUsize::MIN,
+        };
         let databases = ["a", "b"]
-            .map(|name| (DatabaseName::new(name), NonZeroUsize::new(each).unwrap()))
+            .map(|name| (DatabaseName::new(name), limits))
             .into();
         let concurrency = Concurrency {
             fleet: NonZeroUsize::new(fleet).unwrap(),
@@ -261,7 +381,7 @@ mod tests {
             started.push(job);
         }
         assert_eq!(started.len(), 2, "one a database: {:?}", names(&started));
-        queue.finished(&DatabaseName::new("a"));
+        queue.finished(&mut job("a", "1"));
         assert_eq!(names(&[queue.start_next().unwrap()]), ["a/2"]);
     }
 
@@ -284,5 +404,53 @@ mod tests {
         assert!(queue.take_pending(1).is_empty());
         queue.promote_due(now + Duration::from_secs(5));
         assert_eq!(queue.take_pending(1).len(), 1);
+    }
+
+    #[test]
+    fn a_turn_is_for_one_tenant_of_a_database_and_others_go_on_meanwhile() {
+        let mut queue = queue(9, 9, vec![]);
+        let jobs = ["1", "2", "3"].map(|name| job("a", name));
+        queue.add_claimed(jobs.into());
+        let started: Vec<Job> = std::iter::from_fn(|| queue.start_next()).collect();
+        for mut deferred in started {
+            queue.finished(&mut deferred);
+            queue.defer(deferred);
+        }
+        queue.add_claimed(vec![job("a", "4")]);
+
+        let mut started: Vec<Job> = std::iter::from_fn(|| queue.start_next()).collect();
+        assert_eq!(names(&started), ["a/1", "a/4"]);
+        let turns: Vec<bool> = started.iter().map(|job| job.assignment.has_turn).collect();
+        assert_eq!(turns, [true, false]);
+        queue.finished(&mut started[0]);
+        assert_eq!(names(&[queue.start_next().unwrap()]), ["a/2"]);
+        assert!(queue.start_next().is_none());
+    }
+
+    #[test]
+    fn nothing_starts_in_a_closed_database_and_few_after_it_was_opened() {
+        let jobs = ["1", "2", "3", "4", "5"].map(|name| job("a", name));
+        let mut queue = queue(9, 9, vec![]);
+        queue.add_claimed(jobs.into());
+        let database = DatabaseName::new("a");
+        queue.close_database(&database);
+        assert!(queue.start_next().is_none());
+        let now = Instant::now();
+        queue.open_database(&database, now);
+        assert_eq!(std::iter::from_fn(|| queue.start_next()).count(), 1);
+        queue.promote_due(queue.next_due().unwrap());
+        assert_eq!(std::iter::from_fn(|| queue.start_next()).count(), 1);
+        queue.promote_due(now + Duration::from_mins(1));
+        assert_eq!(std::iter::from_fn(|| queue.start_next()).count(), 3);
+    }
+
+    #[test]
+    fn a_stop_keeps_only_what_is_in_doubt() {
+        let mut doubtful = job("a", "1");
+        doubtful.assignment.knowledge = Knowledge::InDoubt;
+        let mut queue = queue(9, 9, vec![job("a", "2")]);
+        queue.wait_until(Instant::now(), doubtful);
+        assert_eq!(names(&queue.keep_in_doubt()), ["a/2"]);
+        assert_eq!(queue.start_next().unwrap().assignment.task, Task::Settle);
     }
 }

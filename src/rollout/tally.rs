@@ -16,6 +16,7 @@ pub(super) struct Tally {
     totals: Totals,
     results: HashMap<TenantId, Arc<TenantResult>>,
     to_migrate: u64,
+    gone: u64,
 }
 
 /// Why a run stopped before it had gone through its tenants.
@@ -51,6 +52,7 @@ impl Tally {
             },
             results: HashMap::new(),
             to_migrate: 0,
+            gone: 0,
         };
         for tenant in &plan.tenants {
             match settled(tenant) {
@@ -67,6 +69,11 @@ impl Tally {
 
     pub(super) fn to_migrate(&self) -> u64 {
         self.to_migrate
+    }
+
+    /// A tenant was dropped while the run went on: there is nobody left who could not be at the target.
+    pub(super) fn count_gone(&mut self) {
+        self.gone += 1;
     }
 
     /// A tenant has its outcome.
@@ -108,7 +115,7 @@ impl Tally {
                 .filter(|result| result.outcome == Outcome::Failed)
                 .filter_map(|result| Some((&result.tenant, result.failure.as_ref()?))),
         );
-        let (outcome, exit) = verdict(&self.totals, stopped);
+        let (outcome, exit) = verdict(&self.totals, self.gone, stopped);
         RunSummary {
             run,
             outcome,
@@ -117,14 +124,15 @@ impl Tally {
             totals: self.totals,
             tenants,
             failures,
+            newcomers: Vec::new(),
             duration,
         }
     }
 }
 
 /// What a run amounts to. Only a run with every tenant at its target exits with 0.
-fn verdict(totals: &Totals, stopped: Option<&Stopped>) -> (RunOutcome, ExitCode) {
-    let undone = totals.failed + totals.interrupted + totals.skipped;
+fn verdict(totals: &Totals, gone: u64, stopped: Option<&Stopped>) -> (RunOutcome, ExitCode) {
+    let undone = (totals.failed + totals.interrupted + totals.skipped).saturating_sub(gone);
     match stopped {
         Some(Stopped::Ledger) if undone == 0 => (RunOutcome::Succeeded, ExitCode::Unexpected),
         Some(Stopped::Ledger) => (RunOutcome::Interrupted, ExitCode::Unexpected),
@@ -169,6 +177,7 @@ pub fn settled(plan: &TenantPlan) -> Option<TenantResult> {
         duration: Duration::ZERO,
         reason,
         failure,
+        notes: Vec::new(),
     })
 }
 
@@ -185,10 +194,10 @@ mod tests {
             ..Totals::default()
         };
         let interrupt = Stopped::Signal(StopSignal::Interrupt);
-        assert_eq!(verdict(&all_done, None).1, ExitCode::Done);
-        assert_eq!(verdict(&all_done, Some(&interrupt)).1, ExitCode::Done);
+        assert_eq!(verdict(&all_done, 0, None).1, ExitCode::Done);
+        assert_eq!(verdict(&all_done, 0, Some(&interrupt)).1, ExitCode::Done);
         assert_eq!(
-            verdict(&all_done, Some(&Stopped::Ledger)).1,
+            verdict(&all_done, 0, Some(&Stopped::Ledger)).1,
             ExitCode::Unexpected
         );
 
@@ -196,17 +205,22 @@ mod tests {
             skipped: 1,
             ..all_done
         };
-        assert_eq!(verdict(&skipped, None).1, ExitCode::Divergent);
-        assert_eq!(verdict(&skipped, Some(&interrupt)).1, ExitCode::Interrupted);
+        assert_eq!(verdict(&skipped, 0, None).1, ExitCode::Divergent);
         assert_eq!(
-            verdict(&skipped, Some(&Stopped::Budget)).1,
+            verdict(&skipped, 0, Some(&interrupt)).1,
+            ExitCode::Interrupted
+        );
+        assert_eq!(
+            verdict(&skipped, 0, Some(&Stopped::Budget)).1,
             ExitCode::Halted
         );
+
+        assert_eq!(verdict(&skipped, 1, None).1, ExitCode::Done, "gone");
 
         let failed = Totals {
             failed: 1,
             ..skipped
         };
-        assert_eq!(verdict(&failed, None).1, ExitCode::TenantsFailed);
+        assert_eq!(verdict(&failed, 0, None).1, ExitCode::TenantsFailed);
     }
 }

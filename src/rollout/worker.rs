@@ -8,16 +8,16 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::migrator::{Applied, Assignment, MigrateError, MigrateErrorCause, TenantMigrator};
-use crate::run::{Failure, FailureClass};
+use crate::run::{Failure, FailureClass, Progress};
 use crate::tenant::TenantId;
 
-/// A migration was sent to the server.
+/// What a worker tells.
 #[derive(Debug)]
-pub(super) struct MigrationBegun {
-    /// For which tenant.
+pub(super) struct Told {
+    /// About which tenant.
     pub(super) tenant: TenantId,
-    /// The migration's stem.
-    pub(super) migration: Arc<str>,
+    /// What.
+    pub(super) progress: Progress,
 }
 
 /// How an attempt ended.
@@ -33,16 +33,16 @@ pub(super) struct AttemptReport {
 pub(super) async fn attempt<M: TenantMigrator>(
     migrator: Arc<M>,
     assignment: Assignment,
-    begun: UnboundedSender<MigrationBegun>,
+    told: UnboundedSender<Told>,
     abort: CancellationToken,
 ) -> AttemptReport {
     let started = Instant::now();
     let tenant = assignment.tenant.id.clone();
-    let tell = |migration: &str| {
+    let tell = |progress: Progress| {
         // nobody listens any more only where the engine itself has ended
-        let _ = begun.send(MigrationBegun {
+        let _ = told.send(Told {
             tenant: tenant.clone(),
-            migration: migration.into(),
+            progress,
         });
     };
     let result = migrator.migrate(&assignment, tell, &abort).await;

@@ -42,6 +42,7 @@ pub(super) fn migration(named: &Named) -> Read {
         body: script.body.into(),
         mode: script.mode,
         statements: script.statements,
+        steps: script.steps.into(),
         session: script.session,
         out_of_order: named.name.out_of_order,
     })

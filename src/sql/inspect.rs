@@ -5,7 +5,8 @@ use super::lexical::shortened;
 use super::mark::{Mark, mark};
 use super::place::PlaceCounter;
 use super::split::{BYTE_ORDER_MARK, Layout, Statement, layout};
-use crate::migration::{Place, SessionUse, TransactionMode};
+use super::step::step;
+use crate::migration::{Place, SessionUse, Step, TransactionMode};
 
 /// A file that may be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Script {
     pub mode: TransactionMode,
     /// Where each statement of the body begins.
     pub statements: Vec<Place>,
+    /// The same statements, each by itself, where they run without a transaction; else none.
+    pub steps: Vec<Step>,
     /// Whether they may leave something on the session.
     pub session: SessionUse,
 }
@@ -245,9 +248,17 @@ impl<'a> Inspection<'a> {
         let keeps = inner
             .clone()
             .all(|index| keeps_to_relations(&self.statement(index)));
+        let steps = match mode {
+            TransactionMode::Transactional => Vec::new(),
+            TransactionMode::NonTransactional => self.layout.statements[inner.clone()]
+                .iter()
+                .map(step)
+                .collect(),
+        };
         Ok(Script {
             body,
             mode,
+            steps,
             session: if keeps {
                 SessionUse::None
             } else {

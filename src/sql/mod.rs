@@ -9,8 +9,10 @@ mod lexical;
 mod mark;
 mod place;
 mod split;
+mod step;
 
 pub use inspect::{Finding, Script, inspect};
 pub use kind::{StatementKind, TransactionWord, kind};
 pub use place::{place_at, place_of_character};
 pub use split::{Statement, split};
+pub use step::settlement;

@@ -11,6 +11,7 @@ mod support;
 mod concurrency;
 mod kill;
 mod scale;
+mod steps;
 mod stock_refinery;
 mod stopping;
 mod terminal;

@@ -120,6 +120,7 @@ struct AttemptRow<'a> {
     outcome: Outcome,
     applied: &'a [String],
     failure: Option<&'a Failure>,
+    notes: &'a [String],
 }
 
 impl<'a> AttemptRow<'a> {
@@ -133,6 +134,7 @@ impl<'a> AttemptRow<'a> {
             outcome: attempt.outcome,
             applied: &attempt.applied,
             failure: attempt.failure.as_ref(),
+            notes: &attempt.notes,
         }
     }
 }

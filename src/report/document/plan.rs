@@ -6,6 +6,7 @@ use super::Each;
 use crate::migration::{MigrationSet, Version};
 use crate::plan::{
     Action, FleetStatus, LastFailure, Plan, StatusRow, TenantPlan, TenantState, VersionCount,
+    halfway,
 };
 use crate::report::wording::stem;
 use crate::run::Failure;
@@ -37,6 +38,23 @@ struct PlanRow<'a> {
     reason: Option<String>,
     hint: Option<&'static str>,
     create: bool,
+    halfway: Option<Halfway>,
+}
+
+/// The migration that a tenant is in the middle of.
+#[derive(Serialize)]
+struct Halfway {
+    version: Version,
+    statements_done: usize,
+}
+
+impl Halfway {
+    fn of(halfway: Option<(Version, usize)>) -> Option<Self> {
+        halfway.map(|(version, statements_done)| Self {
+            version,
+            statements_done,
+        })
+    }
 }
 
 /// Migrations by the stems of their files.
@@ -91,6 +109,7 @@ fn plan_row<'a>(plan: &'a TenantPlan, set: &'a MigrationSet) -> PlanRow<'a> {
         reason: refusal.map(ToString::to_string),
         hint: refusal.map(crate::plan::Refusal::hint),
         create: plan.tenant.presence == Presence::ToCreate,
+        halfway: Halfway::of(halfway(&plan.history)),
     }
 }
 
@@ -121,6 +140,7 @@ struct StatusDocumentRow<'a> {
     version: Option<Version>,
     pending: usize,
     state: TenantState,
+    halfway: Option<Halfway>,
     reason: Option<&'a str>,
     last_failure: Option<LastFailureRow<'a>>,
 }
@@ -164,6 +184,7 @@ pub fn status_document<'a>(status: &'a FleetStatus) -> impl Serialize + 'a {
             version: row.version,
             pending: row.pending,
             state: row.state,
+            halfway: Halfway::of(row.halfway),
             reason: row.reason.as_deref(),
             last_failure: row.last_failure.as_ref().map(LastFailureRow::of),
         }),

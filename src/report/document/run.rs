@@ -18,6 +18,7 @@ struct RunDocument<'a, T, F> {
     totals: Totals,
     tenants: T,
     failures: F,
+    new: Vec<TenantKey<'a>>,
 }
 
 /// Which tenant, as two keys.
@@ -49,6 +50,7 @@ pub(in crate::report) struct TenantRow<'a> {
     duration_ms: u64,
     reason: Option<&'a str>,
     failure: Option<&'a Failure>,
+    notes: &'a [String],
 }
 
 impl<'a> TenantRow<'a> {
@@ -64,6 +66,7 @@ impl<'a> TenantRow<'a> {
             duration_ms: u64::try_from(result.duration.as_millis()).unwrap_or(u64::MAX),
             reason: result.reason.as_deref(),
             failure: result.failure.as_ref(),
+            notes: &result.notes,
         }
     }
 }
@@ -87,6 +90,7 @@ struct RunlessDocument<'a> {
     totals: Totals,
     tenants: [(); 0],
     failures: [(); 0],
+    new: [(); 0],
     #[serde(flatten)]
     complaint: Option<Complaint<'a>>,
 }
@@ -105,6 +109,7 @@ pub fn runless_document(
         totals: Totals::default(),
         tenants: [],
         failures: [],
+        new: [],
         complaint,
     }
 }
@@ -119,5 +124,6 @@ pub fn run_document(summary: &RunSummary) -> impl Serialize + '_ {
         totals: summary.totals,
         tenants: Each::of(&summary.tenants, TenantRow::of),
         failures: causes(&summary.failures),
+        new: summary.newcomers.iter().map(TenantKey::of).collect(),
     }
 }

@@ -24,11 +24,11 @@ fn sample() -> RunSummary {
 fn expected_run() -> String {
     [
         r#"{"run":"20261123-161004-7f3a","outcome":"failed","exit_code":4,"target":12,"totals":{"tenants":3,"succeeded":1,"up_to_date":0,"failed":1,"interrupted":0,"skipped":1},"tenants":["#,
-        r#"{"database":"main","schema":"a","outcome":"succeeded","from":11,"to":12,"applied":["V12__unique_email"],"attempts":1,"duration_ms":12,"reason":null,"failure":null},"#,
+        r#"{"database":"main","schema":"a","outcome":"succeeded","from":11,"to":12,"applied":["V12__unique_email"],"attempts":1,"duration_ms":12,"reason":null,"failure":null,"notes":[]},"#,
         r#"{"database":"main","schema":"b\n","outcome":"failed","from":11,"to":11,"applied":[],"attempts":1,"duration_ms":12,"reason":null,"failure":"#,
         FAILURE,
-        r#"},{"database":"main","schema":"c","outcome":"skipped","from":11,"to":11,"applied":[],"attempts":0,"duration_ms":12,"reason":"not begun","failure":null}],"#,
-        r#""failures":[{"count":1,"sqlstate":"23505","migration":"V12__unique_email","message":"could not create unique index \"users_email_key\"","tenants":["main/b\n"]}]}"#,
+        r#","notes":[]},{"database":"main","schema":"c","outcome":"skipped","from":11,"to":11,"applied":[],"attempts":0,"duration_ms":12,"reason":"not begun","failure":null,"notes":[]}],"#,
+        r#""failures":[{"count":1,"sqlstate":"23505","migration":"V12__unique_email","message":"could not create unique index \"users_email_key\"","tenants":["main/b\n"]}],"new":[]}"#,
         "\n",
     ]
     .concat()
@@ -51,12 +51,12 @@ fn a_plan() {
     let hint = "restore the history table with the schema, or insert the rows of what was applied; fleet never starts at the first version on a schema that is in use";
     let expected = [
         r#"{"target":12,"head":12,"totals":{"tenants":4,"migrate":2,"up_to_date":1,"refuse":1},"tenants":["#,
-        r#"{"database":"main","schema":"a197","from":10,"pending":["V11__orders","V12__unique_email"],"action":"migrate","reason":null,"hint":null,"create":false},"#,
-        r#"{"database":"main","schema":"b","from":null,"pending":["V10__init","V11__orders","V12__unique_email"],"action":"migrate","reason":null,"hint":null,"create":true},"#,
-        r#"{"database":"main","schema":"c","from":12,"pending":[],"action":"up_to_date","reason":null,"hint":null,"create":false},"#,
+        r#"{"database":"main","schema":"a197","from":10,"pending":["V11__orders","V12__unique_email"],"action":"migrate","reason":null,"hint":null,"create":false,"halfway":null},"#,
+        r#"{"database":"main","schema":"b","from":null,"pending":["V10__init","V11__orders","V12__unique_email"],"action":"migrate","reason":null,"hint":null,"create":true,"halfway":null},"#,
+        r#"{"database":"main","schema":"c","from":12,"pending":[],"action":"up_to_date","reason":null,"hint":null,"create":false,"halfway":null},"#,
         r#"{"database":"main","schema":"d","from":10,"pending":[],"action":"refuse","reason":"12 relations but no history","hint":""#,
         hint,
-        r#"","create":false}]}"#,
+        r#"","create":false,"halfway":null}]}"#,
         "\n",
     ];
     assert_eq!(text, expected.concat());
@@ -78,8 +78,8 @@ fn a_status() {
     ];
     let expected = [
         r#"{"head":12,"totals":{"tenants":2,"up_to_date":1,"pending":0,"failed":1,"interrupted":0,"refused":0,"in_progress":0},"versions":[{"version":null,"tenants":1},{"version":12,"tenants":1}],"tenants":["#,
-        r#"{"database":"main","schema":"a","version":12,"pending":0,"state":"up_to_date","reason":null,"last_failure":null},"#,
-        r#"{"database":"main","schema":"b","version":null,"pending":1,"state":"failed","reason":null,"last_failure":{"run":"20261123-161004-7f3a","at":"2026-11-23T16:10:09Z","#,
+        r#"{"database":"main","schema":"a","version":12,"pending":0,"state":"up_to_date","halfway":null,"reason":null,"last_failure":null},"#,
+        r#"{"database":"main","schema":"b","version":null,"pending":1,"state":"failed","halfway":null,"reason":null,"last_failure":{"run":"20261123-161004-7f3a","at":"2026-11-23T16:10:09Z","#,
         &FAILURE[1..],
         "}]}\n",
     ];
@@ -120,7 +120,7 @@ fn events_and_the_document_as_the_last_line() {
         "\n",
         r#"{"event":"attempt_failed","database":"main","schema":"a","attempt":1,"retry_in_ms":200,"failure":{"migration":"V11__orders","statement":null,"line":2,"sqlstate":"55P03","class":"transient","message":"canceling statement due to lock timeout","detail":null,"hint":null,"context":null,"blocked_by":"pid 4711, psql, idle in transaction for 2 h"}}"#,
         "\n",
-        r#"{"event":"tenant_finished","database":"main","schema":"a","outcome":"succeeded","from":11,"to":12,"applied":["V12__unique_email"],"attempts":1,"duration_ms":12,"reason":null,"failure":null,"#,
+        r#"{"event":"tenant_finished","database":"main","schema":"a","outcome":"succeeded","from":11,"to":12,"applied":["V12__unique_email"],"attempts":1,"duration_ms":12,"reason":null,"failure":null,"notes":[],"#,
         totals,
         "}\n",
         r#"{"event":"cancel_begun","reason":"drain","signal":"SIGINT","in_flight":8}"#,

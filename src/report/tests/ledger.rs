@@ -55,6 +55,7 @@ fn tried(schema: &str, attempt: u32, failure: Failure) -> AttemptRecord {
         outcome: Outcome::Failed,
         applied: Vec::new(),
         failure: Some(failure),
+        notes: Vec::new(),
     }
 }
 
@@ -166,7 +167,7 @@ fn documents_of_runs() {
     assert!(header.starts_with(r#"{"run":"20261123-161004-7f3a","command":"migrate""#));
     assert_eq!(
         lists,
-        r#"{"database":"main","schema":"b","outcome":"up_to_date","claimed":true,"from":11,"to":null,"attempts":1,"duration_ms":12,"reason":null},{"database":"main","schema":"c","outcome":"failed","claimed":true,"from":11,"to":null,"attempts":1,"duration_ms":12,"reason":null}],"failed_attempts":[{"database":"main","schema":"c","attempt":2,"ended_at":"2026-11-23T16:10:05Z","duration_ms":12,"outcome":"failed","applied":[],"failure":{"migration":"V12__unique_email","statement":1,"line":4,"sqlstate":"23505","class":"permanent","message":"could not create unique index \"users_email_key\"","detail":"Key (email)=(ann@example.com) is duplicated.","hint":null,"context":null,"blocked_by":null}}],"failures":[{"count":1,"sqlstate":"23505","migration":"V12__unique_email","message":"could not create unique index \"users_email_key\"","tenants":["main/c"]}]}
+        r#"{"database":"main","schema":"b","outcome":"up_to_date","claimed":true,"from":11,"to":null,"attempts":1,"duration_ms":12,"reason":null},{"database":"main","schema":"c","outcome":"failed","claimed":true,"from":11,"to":null,"attempts":1,"duration_ms":12,"reason":null}],"failed_attempts":[{"database":"main","schema":"c","attempt":2,"ended_at":"2026-11-23T16:10:05Z","duration_ms":12,"outcome":"failed","applied":[],"failure":{"migration":"V12__unique_email","statement":1,"line":4,"sqlstate":"23505","class":"permanent","message":"could not create unique index \"users_email_key\"","detail":"Key (email)=(ann@example.com) is duplicated.","hint":null,"context":null,"blocked_by":null},"notes":[]}],"failures":[{"count":1,"sqlstate":"23505","migration":"V12__unique_email","message":"could not create unique index \"users_email_key\"","tenants":["main/c"]}]}
 "#
     );
 }

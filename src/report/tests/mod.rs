@@ -74,6 +74,7 @@ fn result(schema: &str, outcome: Outcome) -> TenantResult {
         duration: Duration::from_millis(12),
         reason: None,
         failure: None,
+        notes: Vec::new(),
     }
 }
 
@@ -121,6 +122,7 @@ fn summary_of(outcome: RunOutcome, exit: ExitCode, tenants: Vec<TenantResult>) -
         totals: totals(&tenants),
         failures: group_failures(failures),
         tenants,
+        newcomers: Vec::new(),
         duration: Duration::from_millis(4_200),
     }
 }
@@ -132,6 +134,7 @@ fn migration(stem: &str, mode: TransactionMode) -> Migration {
         body: "SELECT 1".into(),
         mode,
         statements: Vec::new(),
+        steps: std::sync::Arc::default(),
         session: crate::migration::SessionUse::None,
         out_of_order: false,
     }
@@ -164,9 +167,9 @@ fn attempt(schema: &str, attempt: u32) -> RolloutEvent {
 }
 
 fn migration_of(schema: &str) -> RolloutEvent {
-    RolloutEvent::MigrationStarted {
+    RolloutEvent::TenantProgress {
         tenant: tenant(schema),
-        migration: "V12__unique_email".into(),
+        progress: crate::run::Progress::Migration("V12__unique_email".into()),
     }
 }
 

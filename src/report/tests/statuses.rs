@@ -14,6 +14,7 @@ pub(super) fn row(schema: &str, version: Option<Version>, state: TenantState) ->
             TenantState::UpToDate | TenantState::Refused
         )),
         state,
+        halfway: None,
         reason: None,
         hint: None,
         last_failure: (state == TenantState::Failed).then(|| LastFailure {
@@ -123,6 +124,7 @@ fn one_tenant_in_detail() {
         outcome: Outcome::Failed,
         applied: Vec::new(),
         failure: Some(lock_timeout()),
+        notes: Vec::new(),
     };
     let acme = row("acme", Some(11), TenantState::Failed);
     let pending = ["V12__unique_email".to_owned()];

@@ -1,6 +1,8 @@
 //! What the process exits with.
 
 use super::one_of_two_will_fail;
+use serde_json::json;
+
 use crate::support::{
     Server, TestDatabase, TestFleet, assert_applied_exactly_once, assert_says, assert_untouched,
     tenants, wait_until,
@@ -73,6 +75,7 @@ fn code_6_another_run_holds_the_lease() {
             "V2__alter",
             "ALTER TABLE t1 ADD more text;\nINSERT INTO probe VALUES (2);\n",
         )
+        .config(|yaml| yaml["control"] = json!({ "wait": "1s" }))
         .set("execution.lock_timeout", "60s");
     fleet.json(&["migrate", "--to", "1"], 0);
     let lock = db.hold_lock("LOCK TABLE tenant_0001.t1");

@@ -36,9 +36,10 @@ fn the_document_of_a_run_without_anything_to_do() {
             "totals": totals(1, 0, 1, 0),
             "tenants": [{
                 "database": "main", "schema": "tenant_0001", "outcome": "up_to_date", "from": 1, "to": 1,
-                "applied": [], "attempts": 0, "duration_ms": "number", "reason": null, "failure": null,
+                "applied": [], "attempts": 0, "duration_ms": "number", "reason": null, "failure": null, "notes": [],
             }],
             "failures": [],
+            "new": [],
         })
     );
 }
@@ -107,9 +108,9 @@ fn the_document_of_plan() {
             "totals": { "tenants": 2, "migrate": 1, "up_to_date": 0, "refuse": 1 },
             "tenants": [
                 { "database": "main", "schema": "tenant_0001", "from": 1, "pending": ["V2__unique"],
-                  "action": "migrate", "reason": null, "hint": null, "create": false },
+                  "action": "migrate", "reason": null, "hint": null, "create": false, "halfway": null },
                 { "database": "main", "schema": "tenant_0002", "from": null, "pending": [], "action": "refuse",
-                  "reason": "corrupt history row (version 1): the checksum is NULL", "hint": hint, "create": false },
+                  "reason": "corrupt history row (version 1): the checksum is NULL", "hint": hint, "create": false, "halfway": null },
             ],
         })
     );
@@ -128,9 +129,9 @@ fn the_document_of_status() {
                         "refused": 0, "in_progress": 0 },
             "versions": [{ "version": 1, "tenants": 1 }, { "version": 2, "tenants": 1 }],
             "tenants": [
-                { "database": "main", "schema": "tenant_0001", "version": 2, "pending": 0, "state": "up_to_date",
+                { "database": "main", "schema": "tenant_0001", "version": 2, "pending": 0, "state": "up_to_date", "halfway": null,
                   "reason": null, "last_failure": null },
-                { "database": "main", "schema": "tenant_0002", "version": 1, "pending": 1, "state": "failed",
+                { "database": "main", "schema": "tenant_0002", "version": 1, "pending": 1, "state": "failed", "halfway": null,
                   "reason": null,
                   "last_failure": merged(&json!({ "run": "string", "at": "string" }), &[&failure()]) },
             ],
@@ -184,7 +185,7 @@ fn the_document_of_show() {
                 ],
                 "failed_attempts": [{
                     "database": "main", "schema": "tenant_0002", "attempt": 1, "ended_at": "string",
-                    "duration_ms": "number", "outcome": "failed", "applied": [], "failure": failure(),
+                    "duration_ms": "number", "outcome": "failed", "applied": [], "failure": failure(), "notes": [],
                 }],
                 "failures": expected_run()["failures"],
             })]
@@ -223,20 +224,21 @@ fn expected_run() -> Value {
         "totals": totals(2, 1, 0, 1),
         "tenants": [
             { "database": "main", "schema": "tenant_0001", "outcome": "succeeded", "from": 1, "to": 2,
-              "applied": ["V2__unique"], "attempts": 1, "duration_ms": "number", "reason": null, "failure": null },
+              "applied": ["V2__unique"], "attempts": 1, "duration_ms": "number", "reason": null, "failure": null, "notes": [] },
             failed_tenant(),
         ],
         "failures": [{
             "count": 1, "sqlstate": "23505", "migration": "V2__unique",
             "message": "could not create unique index \"one_each\"", "tenants": ["main/tenant_0002"],
         }],
+        "new": [],
     })
 }
 
 fn failed_tenant() -> Value {
     json!({
         "database": "main", "schema": "tenant_0002", "outcome": "failed", "from": 1, "to": 1, "applied": [],
-        "attempts": 1, "duration_ms": "number", "reason": null, "failure": failure(),
+        "attempts": 1, "duration_ms": "number", "reason": null, "failure": failure(), "notes": [],
     })
 }
 

@@ -1,0 +1,6 @@
+-- Counts the writes to a run: after a connection was lost it tells whether the last one was committed.
+ALTER TABLE runs ADD COLUMN writes bigint NOT NULL DEFAULT 0;
+-- What the run's sessions are called in pg_stat_activity, to know them again when the run is dead.
+ALTER TABLE runs ADD COLUMN sessions text;
+-- How statements were settled that an interruption had left in doubt.
+ALTER TABLE attempts ADD COLUMN notes text[] NOT NULL DEFAULT '{}';

@@ -1,0 +1,112 @@
+//! What it takes to open a fleet: sessions and their settings, servers that are not ready yet, the
+//! embedded one.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::error::Refusal;
+use super::fleet::OpenDatabase;
+use super::output::Output;
+use crate::config::{Config, Url};
+use crate::pg::{self, ConnectionUrl, EmbeddedLease, EmbeddedServer, PgError, SessionOptions};
+use crate::report;
+
+/// How long one host may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How soon a server that is starting is asked again.
+const REACH_AGAIN: Duration = Duration::from_millis(200);
+
+/// A server that is down or refuses us is told before anything else.
+/// One that is starting, or full, is waited for.
+pub(super) async fn reach(
+    open: &OpenDatabase,
+    patience: Duration,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + patience;
+    let mut is_told = false;
+    loop {
+        let error = match pg::checkout(&open.pool, &open.name).await {
+            Ok(_) => return Ok(()),
+            Err(error @ (PgError::ServerStarting(_) | PgError::TooManyConnections(_)))
+                if Instant::now() < deadline =>
+            {
+                error
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if !is_told {
+            let patience = report::duration(patience);
+            output.notice(&format!("{error}; asking again for {patience}"));
+            is_told = true;
+        }
+        tokio::time::sleep(REACH_AGAIN.mul_f64(0.5 + fastrand::f64())).await;
+    }
+}
+
+pub(super) async fn check_writable(open: &OpenDatabase) -> anyhow::Result<()> {
+    let client = pg::checkout(&open.pool, &open.name).await?;
+    let facts = pg::inspect_server(&client)
+        .await
+        .with_context(|| format!("database {}", open.name))?;
+    match facts.refusal() {
+        Some(reason) => Err(Refusal::Server {
+            database: open.name.to_string(),
+            reason,
+        }
+        .into()),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn session_options(config: &Config, application_name: String) -> SessionOptions {
+    SessionOptions {
+        application_name,
+        connect_timeout: CONNECT_TIMEOUT,
+        lock_timeout: config.execution.lock_timeout,
+        statement_timeout: config.execution.statement_timeout,
+    }
+}
+
+pub(super) fn connection_url(
+    url: &Url,
+    embedded: Option<&EmbeddedLease>,
+) -> anyhow::Result<ConnectionUrl> {
+    match (url, embedded) {
+        (Url::Server(text), _) => Ok(ConnectionUrl::parse(text)?),
+        (Url::Embedded, Some(lease)) => Ok(ConnectionUrl::parse(lease.url())?),
+        (Url::Embedded, None) => anyhow::bail!("the embedded server was not started"),
+    }
+}
+
+pub(super) fn needs_embedded(config: &Config) -> bool {
+    let databases = config.databases.iter().map(|database| &database.url);
+    databases
+        .chain(config.control.url.as_ref())
+        .any(|url| *url == Url::Embedded)
+}
+
+/// Where the embedded server keeps its data.
+pub(super) fn embedded_directory(config: &Config) -> PathBuf {
+    config.directory.join(".fleet")
+}
+
+pub(super) async fn start_embedded(
+    config: &Config,
+    output: &Output,
+) -> anyhow::Result<EmbeddedLease> {
+    let directory = embedded_directory(config);
+    if !directory.exists() {
+        output.notice(&format!(
+            "creating a private PostgreSQL server under {} (url: embedded)",
+            directory.display()
+        ));
+    }
+    let lease = tokio::task::spawn_blocking(move || EmbeddedServer::new(&directory).acquire())
+        .await
+        .context("start the embedded server")??;
+    Ok(lease)
+}

@@ -1,0 +1,240 @@
+//! What is written of a run, as rows: one statement for all of them.
+
+use serde::Serialize;
+use tokio_postgres::Transaction;
+
+use super::run::NewRunTenant;
+use super::{AfterAttempt, AttemptEnd, Claim, Closing, LedgerError};
+use crate::migration::Version;
+use crate::run::RunId;
+
+#[derive(Serialize)]
+pub(super) struct TenantRow<'a> {
+    database: &'a str,
+    schema: &'a str,
+    state: &'a str,
+    outcome: Option<&'a str>,
+    from_version: Option<Version>,
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ClaimRow<'a> {
+    database: &'a str,
+    schema: &'a str,
+    attempt: u32,
+}
+
+#[derive(Serialize)]
+struct EndRow<'a> {
+    database: &'a str,
+    schema: &'a str,
+    attempt: u32,
+    state: &'a str,
+    outcome: &'a str,
+    run_outcome: Option<&'a str>,
+    version: Option<Version>,
+    duration_ms: u64,
+    reason: Option<&'a str>,
+    applied: &'a [String],
+    migration: Option<&'a str>,
+    statement: Option<u32>,
+    line: Option<u32>,
+    sqlstate: Option<&'a str>,
+    class: Option<&'a str>,
+    message: Option<&'a str>,
+    detail: Option<&'a str>,
+    hint: Option<&'a str>,
+    context: Option<&'a str>,
+    blocked_by: Option<&'a str>,
+    notes: &'a [String],
+}
+
+const END_COLUMNS: &str = "database text, schema text, attempt int, state text, outcome text, \
+    run_outcome text, version bigint, duration_ms bigint, reason text, applied text[], migration text, \
+    statement int, line int, sqlstate text, class text, message text, detail text, hint text, context text, blocked_by text, notes text[]";
+
+pub(super) fn tenant_row(new: &NewRunTenant) -> TenantRow<'_> {
+    let (state, outcome, reason) = match &new.settled {
+        Some((outcome, reason)) => ("finished", Some(outcome.as_str()), Some(reason.as_str())),
+        None => ("pending", None, None),
+    };
+    TenantRow {
+        database: new.tenant.database.as_str(),
+        schema: new.tenant.schema.as_str(),
+        state,
+        outcome,
+        from_version: new.from,
+        reason,
+    }
+}
+
+pub(super) async fn record_closing(
+    tx: &Transaction<'_>,
+    run: &RunId,
+    closing: &Closing,
+) -> Result<(), tokio_postgres::Error> {
+    let left: Vec<TenantRow> = closing
+        .left
+        .iter()
+        .map(|left| TenantRow {
+            database: left.tenant.database.as_str(),
+            schema: left.tenant.schema.as_str(),
+            state: "finished",
+            outcome: Some(left.outcome.as_str()),
+            from_version: left.version,
+            reason: Some(&left.reason),
+        })
+        .collect();
+    tx.execute(
+        "UPDATE run_tenants t SET state = r.state, outcome = r.outcome, reason = r.reason, \
+           to_version = coalesce(r.from_version, t.to_version) \
+         FROM jsonb_to_recordset($2::text::jsonb) \
+           AS r(database text, schema text, state text, outcome text, from_version bigint, reason text) \
+         WHERE t.run_id = $1 AND t.database = r.database AND t.schema = r.schema AND t.state <> 'finished'",
+        &[&run.as_str(), &json(&left)],
+    )
+    .await?;
+    tx.execute(
+        "UPDATE runs SET finished_at = clock_timestamp(), outcome = $2, exit_code = $3 WHERE id = $1",
+        &[
+            &run.as_str(),
+            &closing.outcome.as_str(),
+            &i16::from(closing.exit_code),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn record_ended(
+    tx: &Transaction<'_>,
+    run: &RunId,
+    ended: &[AttemptEnd],
+) -> Result<(), LedgerError> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let action = "record attempts";
+    let rows = json(&ended.iter().map(end_row).collect::<Vec<_>>());
+    tx.execute(
+        &format!(
+            "INSERT INTO attempts (run_id, database, schema, attempt, duration_ms, outcome, applied, migration, \
+               statement, line, sqlstate, class, message, detail, hint, context, blocked_by, notes) \
+             SELECT $1, database, schema, attempt, duration_ms, outcome, applied, migration, \
+               statement, line, sqlstate, class, message, detail, hint, context, blocked_by, notes \
+             FROM jsonb_to_recordset($2::text::jsonb) AS r({END_COLUMNS})"
+        ),
+        &[&run.as_str(), &rows],
+    )
+    .await
+    .map_err(LedgerError::query(action))?;
+    let updated = tx
+        .execute(
+            &format!(
+                "UPDATE run_tenants t SET state = r.state, outcome = r.run_outcome, \
+                   to_version = coalesce(r.version, t.to_version), \
+                   duration_ms = t.duration_ms + r.duration_ms, reason = r.reason \
+                 FROM jsonb_to_recordset($2::text::jsonb) AS r({END_COLUMNS}) \
+                 WHERE t.run_id = $1 AND t.database = r.database AND t.schema = r.schema \
+                   AND t.state = 'claimed' AND t.attempts = r.attempt"
+            ),
+            &[&run.as_str(), &rows],
+        )
+        .await
+        .map_err(LedgerError::query(action))?;
+    expect(updated, ended.len(), run, "recording attempts")?;
+    tx.execute(
+        &format!(
+            "INSERT INTO tenants AS t (database, schema, version) \
+             SELECT database, schema, version FROM jsonb_to_recordset($1::text::jsonb) AS r({END_COLUMNS}) \
+             WHERE version IS NOT NULL \
+             ON CONFLICT (database, schema) DO UPDATE SET version = excluded.version, seen_at = excluded.seen_at"
+        ),
+        &[&rows],
+    )
+    .await
+    .map_err(LedgerError::query(action))?;
+    Ok(())
+}
+
+pub(super) async fn record_claims(
+    tx: &Transaction<'_>,
+    run: &RunId,
+    claims: &[Claim],
+) -> Result<(), LedgerError> {
+    if claims.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<ClaimRow> = claims
+        .iter()
+        .map(|claim| ClaimRow {
+            database: claim.tenant.database.as_str(),
+            schema: claim.tenant.schema.as_str(),
+            attempt: claim.attempt,
+        })
+        .collect();
+    let claimed = tx
+        .execute(
+            "UPDATE run_tenants t SET state = 'claimed', attempts = r.attempt \
+             FROM jsonb_to_recordset($2::text::jsonb) AS r(database text, schema text, attempt int) \
+             WHERE t.run_id = $1 AND t.database = r.database AND t.schema = r.schema \
+               AND t.state IN ('pending', 'waiting') AND t.attempts = r.attempt - 1",
+            &[&run.as_str(), &json(&rows)],
+        )
+        .await
+        .map_err(LedgerError::query("claim tenants"))?;
+    expect(claimed, claims.len(), run, "claiming tenants")
+}
+
+fn expect(
+    written: u64,
+    wanted: usize,
+    run: &RunId,
+    action: &'static str,
+) -> Result<(), LedgerError> {
+    if usize::try_from(written) == Ok(wanted) {
+        Ok(())
+    } else {
+        Err(LedgerError::Conflict {
+            run: run.to_string(),
+            action,
+        })
+    }
+}
+
+fn end_row(end: &AttemptEnd) -> EndRow<'_> {
+    let failure = end.failure.as_ref();
+    let (state, run_outcome) = match end.then {
+        AfterAttempt::Done => ("finished", Some(end.outcome.as_str())),
+        AfterAttempt::Retry => ("waiting", None),
+    };
+    EndRow {
+        database: end.tenant.database.as_str(),
+        schema: end.tenant.schema.as_str(),
+        attempt: end.attempt,
+        state,
+        outcome: end.outcome.as_str(),
+        run_outcome,
+        version: end.version,
+        duration_ms: u64::try_from(end.duration.as_millis()).unwrap_or(u64::MAX),
+        reason: end.reason.as_deref(),
+        applied: &end.applied,
+        migration: failure.and_then(|f| f.migration.as_deref()),
+        statement: failure.and_then(|f| f.statement),
+        line: failure.and_then(|f| f.line),
+        sqlstate: failure.and_then(|f| f.sqlstate.as_deref()),
+        class: failure.map(|f| f.class.as_str()),
+        message: failure.map(|f| f.message.as_str()),
+        detail: failure.and_then(|f| f.detail.as_deref()),
+        hint: failure.and_then(|f| f.hint.as_deref()),
+        context: failure.and_then(|f| f.context.as_deref()),
+        blocked_by: failure.and_then(|f| f.blocked_by.as_deref()),
+        notes: &end.notes,
+    }
+}
+
+/// Rows as one parameter. NUL, which `jsonb` cannot hold, never comes from PostgreSQL's own texts.
+pub(super) fn json<T: Serialize>(rows: &[T]) -> String {
+    serde_json::to_string(rows).unwrap_or_else(|_| "[]".to_owned())
+}

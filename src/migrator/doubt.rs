@@ -1,0 +1,205 @@
+//! Steps whose end is not known: begun, and not noted as done. Settled by looking at what is there,
+//! never by a guess.
+
+use tokio_postgres::Client;
+
+use super::index::{self, IndexError};
+use crate::migration::{IndexBuild, ObjectName, Settlement, Step};
+use crate::run::{Failure, FailureClass};
+use crate::sql;
+use crate::tenant::{SchemaName, quote_identifier};
+
+/// A step as the tenant's own table notes it.
+pub(super) struct Noted {
+    /// Which statement of the file, from 1.
+    pub(super) step: u32,
+    /// Over the text that was run.
+    pub(super) hash: String,
+    /// That text, whole for a step that can be in doubt.
+    pub(super) statement: String,
+    /// Whether it is known to be done.
+    pub(super) is_done: bool,
+}
+
+/// A step in doubt.
+pub(super) struct Doubt<'a> {
+    noted: &'a Noted,
+    settlement: Settlement,
+    /// Whether the file now says something else than what was run.
+    pub(super) is_edited: bool,
+}
+
+/// What became of a step, and how that was found out.
+pub(super) enum Outcome {
+    /// It is done.
+    Done(String),
+    /// It is not, and can be run.
+    NotDone(String),
+}
+
+impl Outcome {
+    pub(super) fn note(&self) -> &str {
+        match self {
+            Self::Done(note) | Self::NotDone(note) => note,
+        }
+    }
+
+    fn is(done: bool, note: &str) -> Self {
+        if done {
+            Self::Done(note.to_owned())
+        } else {
+            Self::NotDone(note.to_owned())
+        }
+    }
+}
+
+impl<'a> Doubt<'a> {
+    /// What was run is what was noted, whatever the file says now.
+    pub(super) fn of(noted: &'a Noted, step: &Step, settlement: &Settlement) -> Self {
+        let is_edited = noted.hash != step.hash;
+        Self {
+            noted,
+            settlement: if is_edited {
+                sql::settlement(&noted.statement)
+            } else {
+                settlement.clone()
+            },
+            is_edited,
+        }
+    }
+
+    /// Looks at what is there, and takes away what is only half there.
+    pub(super) async fn settle(
+        &self,
+        client: &Client,
+        schema: &SchemaName,
+        number: u32,
+    ) -> Result<Outcome, IndexError> {
+        match &self.settlement {
+            Settlement::IndexBuilt(build) => self.index_built(client, schema, build, number).await,
+            Settlement::IndexDropped(name) => {
+                let gone = !index::exists(client, schema, name).await?;
+                Ok(Outcome::is(
+                    gone,
+                    if gone {
+                        "the index is gone, as it should be"
+                    } else {
+                        "the index is still there, and is dropped now"
+                    },
+                ))
+            }
+            Settlement::Reindexed => {
+                let left = index::clear_rebuilds(client, schema).await?;
+                Ok(Outcome::NotDone(left.map_or_else(
+                    || "nothing is left half built; it is run again".to_owned(),
+                    |left| format!("{left}, left half built; it is run again"),
+                )))
+            }
+            Settlement::PartitionDetached { parent, partition } => {
+                detached(client, schema, parent, partition).await
+            }
+            Settlement::RunAgain => Ok(Outcome::NotDone(
+                "it is run again, which does no harm".to_owned(),
+            )),
+            Settlement::ByHand => Err(self.by_hand(number, "only a look at what it does can tell")),
+        }
+    }
+
+    async fn index_built(
+        &self,
+        client: &Client,
+        schema: &SchemaName,
+        build: &IndexBuild,
+        number: u32,
+    ) -> Result<Outcome, IndexError> {
+        let Some(found) = index::find(client, schema, build).await? else {
+            if build.name.is_none() && index::meant(client, schema, build).await?.is_none() {
+                return Err(self.by_hand(number, "the index has no name, and no copy of its table could be made to compare definitions"));
+            }
+            return Ok(Outcome::NotDone(
+                "no such index is there; it is built now".to_owned(),
+            ));
+        };
+        if !found.is_valid {
+            let of = build.table.schema.as_deref().unwrap_or(schema.as_str());
+            index::drop_invalid(client, of, &found).await?;
+            return Ok(Outcome::NotDone(format!(
+                "the index {} was left invalid and was dropped; it is built anew",
+                found.name
+            )));
+        }
+        match index::meant(client, schema, build).await? {
+            Some(meant) if meant == found.definition => Ok(Outcome::Done(format!(
+                "adopted: the index {} is there, valid, and as the file says",
+                found.name
+            ))),
+            Some(meant) => Err(self.by_hand(
+                number,
+                &format!(
+                    "the index {} is there and valid, but is not what the file says: it is{}, not{meant}",
+                    found.name, found.definition
+                ),
+            )),
+            None => Err(self.by_hand(
+                number,
+                &format!(
+                    "the index {} is there and valid, but its definition could not be compared with the file's",
+                    found.name
+                ),
+            )),
+        }
+    }
+
+    /// A failure with the two ways out.
+    fn by_hand(&self, number: u32, why: &str) -> IndexError {
+        let statement: String = self.noted.statement.chars().take(80).collect();
+        IndexError::Found(Box::new(
+            Failure::new(
+                FailureClass::Permanent,
+                format!("statement {number} ({statement}) was begun and interrupted, and whether it is done is not known: {why}"),
+            )
+            .with_hint(
+                "look at what it did in this tenant, then say which: fleet settle done --tenant … \
+                 (it is done, go on behind it) or fleet settle again --tenant … (run it again); then fleet resume",
+            ),
+        ))
+    }
+}
+
+/// Whether a partition is still one of its parent; one that is half detached is detached for good.
+/// <https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DETACH-PARTITION>
+async fn detached(
+    client: &Client,
+    schema: &SchemaName,
+    parent: &ObjectName,
+    partition: &ObjectName,
+) -> Result<Outcome, IndexError> {
+    let qualified = |name: &ObjectName| {
+        let of = name.schema.as_deref().unwrap_or(schema.as_str());
+        format!("{}.{}", quote_identifier(of), quote_identifier(&name.name))
+    };
+    let (parent, partition) = (qualified(parent), qualified(partition));
+    let row = client
+        .query_opt(
+            "SELECT i.inhdetachpending FROM pg_catalog.pg_inherits i \
+             WHERE i.inhparent = pg_catalog.to_regclass($1) AND i.inhrelid = pg_catalog.to_regclass($2)",
+            &[&parent, &partition],
+        )
+        .await?;
+    match row.map(|row| row.get::<_, bool>(0)) {
+        None => Ok(Outcome::Done("the partition is detached".to_owned())),
+        Some(false) => Ok(Outcome::NotDone(
+            "the partition is still attached, and is detached now".to_owned(),
+        )),
+        Some(true) => {
+            client
+                .batch_execute(&format!(
+                    "ALTER TABLE {parent} DETACH PARTITION {partition} FINALIZE"
+                ))
+                .await?;
+            Ok(Outcome::Done(
+                "the partition was half detached, and is now detached for good".to_owned(),
+            ))
+        }
+    }
+}

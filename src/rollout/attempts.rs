@@ -1,0 +1,312 @@
+//! What the end of an attempt means for its tenant: an outcome, another attempt, or a look at what has
+//! become of it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::dispatcher::Dispatcher;
+use super::event::RolloutEvent;
+use super::queue::Job;
+use super::tally::Stopped;
+use super::worker::AttemptReport;
+use crate::ledger::{AfterAttempt, AttemptEnd, Ledger, Left};
+use crate::migrator::{Knowledge, MigrateErrorCause, Task, TenantMigrator};
+use crate::plan::{Refusal, version_of};
+use crate::run::{CancelReason, Failure, FailureClass, Outcome, TenantResult};
+
+/// PostgreSQL has no room left for data or its log: every further tenant would fail for it.
+const DISK_FULL: &str = "53100";
+/// All connections are taken.
+const TOO_MANY_CONNECTIONS: &str = "53300";
+
+/// A tenant's outcome and what is said about it.
+pub(super) struct Verdict {
+    pub(super) outcome: Outcome,
+    pub(super) reason: Option<String>,
+    pub(super) failure: Option<Failure>,
+}
+
+impl Verdict {
+    fn of(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            reason: None,
+            failure: None,
+        }
+    }
+
+    fn because(outcome: Outcome, reason: impl Into<String>) -> Self {
+        Self {
+            reason: Some(reason.into()),
+            ..Self::of(outcome)
+        }
+    }
+
+    pub(super) fn failed(failure: Failure) -> Self {
+        Self {
+            failure: Some(failure),
+            ..Self::of(Outcome::Failed)
+        }
+    }
+}
+
+impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
+    pub(super) fn on_attempt_end(&mut self, mut job: Job, report: AttemptReport) {
+        job.spent += report.duration;
+        let (applied, in_doubt, cause) = match report.result {
+            Ok(applied) => (applied, false, None),
+            Err(error) => (error.applied, error.in_doubt, Some(error.cause)),
+        };
+        if applied.version.is_some() {
+            job.applied.version = applied.version;
+            // after a doubt the history names again what an earlier attempt is known to have done
+            for migration in applied.migrations {
+                if !job.applied.migrations.contains(&migration) {
+                    job.applied.migrations.push(migration);
+                }
+            }
+        }
+        job.applied.notes.extend(applied.notes);
+        // doubt stays until a later attempt has read the history
+        let is_settled = applied.version.is_some() || cause.is_none();
+        if in_doubt || (job.assignment.knowledge == Knowledge::InDoubt && !is_settled) {
+            job.assignment.knowledge = Knowledge::InDoubt;
+        } else if !matches!(cause, Some(MigrateErrorCause::Unreachable(_))) {
+            job.assignment.knowledge = Knowledge::Outdated;
+        }
+        let duration = report.duration;
+        match cause {
+            None => self.reached(job, duration),
+            Some(MigrateErrorCause::Cancelled) => {
+                let reason = "its statement was cancelled by the second stop signal; what was in a transaction was rolled back";
+                self.finish(
+                    job,
+                    duration,
+                    Verdict::because(Outcome::Interrupted, reason),
+                );
+            }
+            Some(MigrateErrorCause::Gone) => {
+                self.tally.count_gone();
+                let reason = "gone: its schema was dropped while the run went on";
+                self.finish(job, duration, Verdict::because(Outcome::Skipped, reason));
+            }
+            Some(MigrateErrorCause::Refused(refusal)) => self.refuse(job, duration, &refusal),
+            Some(MigrateErrorCause::Deferred) => self.defer(job),
+            Some(MigrateErrorCause::Unreachable(failure)) => self.unreachable(job, &failure),
+            Some(MigrateErrorCause::Lost(failure)) => self.lost(job, duration, &failure),
+            Some(MigrateErrorCause::NotDone) => self.not_done(job, duration),
+            Some(MigrateErrorCause::Failed(failure)) => self.fail(job, duration, *failure),
+        }
+    }
+
+    /// At its target.
+    fn reached(&mut self, job: Job, duration: Duration) {
+        let verdict = if job.applied.migrations.is_empty() {
+            Verdict::because(Outcome::UpToDate, "somebody else migrated it meanwhile")
+        } else {
+            Verdict::of(Outcome::Succeeded)
+        };
+        self.finish(job, duration, verdict);
+    }
+
+    fn refuse(&mut self, job: Job, duration: Duration, refusal: &Refusal) {
+        let verdict = if refusal.is_failure() {
+            let failure = Failure::new(FailureClass::Permanent, refusal.to_string());
+            Verdict::failed(failure.with_hint(refusal.hint()))
+        } else {
+            Verdict::because(Outcome::Skipped, refusal.to_string())
+        };
+        self.finish(job, duration, verdict);
+    }
+
+    /// What comes next waits for all others in the database: the slot is for somebody else meanwhile.
+    fn defer(&mut self, job: Job) {
+        if self.stopped.is_some() {
+            self.leave(job);
+        } else {
+            self.queue.defer(job);
+        }
+    }
+
+    /// The tenant was not touched, so that this is no attempt at it.
+    fn unreachable(&mut self, job: Job, failure: &Failure) {
+        let database = job.database().clone();
+        let now = Instant::now();
+        let is_short = failure.sqlstate.as_deref() == Some(TOO_MANY_CONNECTIONS);
+        let is_in_doubt = job.assignment.knowledge == Knowledge::InDoubt;
+        if self.stopped.is_some() && !is_in_doubt {
+            self.leave(job);
+            return;
+        }
+        self.queue.put_back(job);
+        if is_short && self.queue.in_flight(&database) > 0 {
+            let limit = self.queue.shrink(&database, now);
+            self.emit(RolloutEvent::ConnectionsShort { database, limit });
+        } else {
+            self.doubt_database(&database, failure);
+        }
+    }
+
+    /// The connection was lost in the middle of the work: what became of it, the history will tell.
+    fn lost(&mut self, mut job: Job, duration: Duration, failure: &Failure) {
+        let database = job.database().clone();
+        let retry = self.policy.retry;
+        let pause = retry.pause_after(job.assignment.attempt, fastrand::f64());
+        if let Some(retry_in) = pause.filter(|_| self.stopped.is_none()) {
+            self.retry(job, duration, failure.clone(), retry_in);
+        } else {
+            job.assignment.task = Task::Settle;
+            job.last_failure = Some(failure.clone());
+            self.queue.put_back(job);
+        }
+        self.doubt_database(&database, failure);
+    }
+
+    /// It is known now that a lost attempt did not bring the tenant to its target.
+    fn not_done(&mut self, mut job: Job, duration: Duration) {
+        if !job.is_claimed {
+            self.leave(job);
+            return;
+        }
+        let failure = job.last_failure.take();
+        let failure = failure
+            .unwrap_or_else(|| Failure::new(FailureClass::Transient, "the connection was lost"));
+        self.finish(job, duration, Verdict::failed(failure));
+        self.halt_if_budget_is_spent();
+    }
+
+    fn fail(&mut self, job: Job, duration: Duration, failure: Failure) {
+        if job.assignment.task == Task::Settle {
+            // still in doubt; the failure that is told is the one that brought the doubt
+            self.not_done(job, duration);
+            return;
+        }
+        let attempt = job.assignment.attempt;
+        let pause = match failure.class {
+            FailureClass::Transient => self.policy.retry.pause_after(attempt, fastrand::f64()),
+            FailureClass::Permanent => None,
+        };
+        if let Some(retry_in) = pause.filter(|_| self.stopped.is_none()) {
+            self.retry(job, duration, failure, retry_in);
+            return;
+        }
+        let disk_full = (failure.sqlstate.as_deref() == Some(DISK_FULL))
+            .then(|| (job.database().clone(), failure.clone()));
+        self.finish(job, duration, Verdict::failed(failure));
+        if let Some((database, failure)) = disk_full {
+            self.give_up(&database, &failure);
+        }
+        self.halt_if_budget_is_spent();
+    }
+
+    fn retry(&mut self, mut job: Job, duration: Duration, failure: Failure, retry_in: Duration) {
+        let attempt = job.assignment.attempt;
+        self.emit(RolloutEvent::AttemptFailedWillRetry {
+            tenant: job.assignment.tenant.id.clone(),
+            attempt,
+            failure: failure.clone(),
+            retry_in,
+        });
+        let end = AttemptEnd {
+            then: AfterAttempt::Retry,
+            ..attempt_end(&job, duration, &Verdict::failed(failure.clone()))
+        };
+        self.books.unwritten.push(end);
+        job.last_failure = Some(failure);
+        job.is_claimed = false;
+        job.assignment.attempt += 1;
+        self.queue.wait_until(Instant::now() + retry_in, job);
+    }
+
+    /// A tenant has its outcome by an attempt.
+    fn finish(&mut self, job: Job, duration: Duration, verdict: Verdict) {
+        if !job.is_claimed {
+            self.leave_with(job, verdict);
+            return;
+        }
+        self.books
+            .unwritten
+            .push(attempt_end(&job, duration, &verdict));
+        let attempts = job.assignment.attempt;
+        self.tell(job, attempts, verdict);
+    }
+
+    fn tell(&mut self, job: Job, attempts: u32, verdict: Verdict) {
+        let result = self.tally.add(TenantResult {
+            tenant: job.assignment.tenant.id,
+            outcome: verdict.outcome,
+            from: version_of(&job.assignment.history),
+            to: job.applied.version,
+            applied: job.applied.migrations,
+            attempts,
+            duration: job.spent,
+            reason: verdict.reason,
+            failure: verdict.failure,
+            notes: job.applied.notes,
+        });
+        self.emit(RolloutEvent::TenantFinished {
+            result,
+            totals: self.tally.totals(),
+        });
+    }
+
+    fn halt_if_budget_is_spent(&mut self) {
+        let (failed, to_migrate) = (self.tally.failed_attempts(), self.tally.to_migrate());
+        if self.stopped.is_none() && self.policy.budget.is_spent(failed, to_migrate) {
+            self.begin_stop(Stopped::Budget, CancelReason::Drain);
+        }
+    }
+
+    /// Gives a tenant an outcome that a stop leaves behind.
+    pub(super) fn leave(&mut self, job: Job) {
+        let reason = self.stopped.as_ref().map_or("", Stopped::reason).to_owned();
+        let attempts = job.attempts_made();
+        let verdict = match &job.last_failure {
+            Some(failure) => Verdict {
+                failure: Some(failure.clone()),
+                ..Verdict::because(
+                    Outcome::Interrupted,
+                    format!(
+                        "stopped before attempt {}; the last one failed: {}",
+                        attempts + 1,
+                        failure.message
+                    ),
+                )
+            },
+            None if job.applied.migrations.is_empty() => Verdict::because(Outcome::Skipped, reason),
+            None => Verdict::because(
+                Outcome::Interrupted,
+                "stopped before its turn to run what waits for all others in the database",
+            ),
+        };
+        self.leave_with(job, verdict);
+    }
+
+    /// The same with a given outcome.
+    pub(super) fn leave_with(&mut self, job: Job, verdict: Verdict) {
+        let attempts = job.attempts_made();
+        self.books.left.push(Left {
+            tenant: job.assignment.tenant.id.clone(),
+            outcome: verdict.outcome,
+            version: job.applied.version,
+            reason: verdict.reason.clone().unwrap_or_default(),
+        });
+        self.tell(job, attempts, verdict);
+    }
+}
+
+fn attempt_end(job: &Job, duration: Duration, verdict: &Verdict) -> AttemptEnd {
+    AttemptEnd {
+        tenant: job.assignment.tenant.id.clone(),
+        attempt: job.assignment.attempt,
+        outcome: verdict.outcome,
+        then: AfterAttempt::Done,
+        applied: job.applied.migrations.clone(),
+        version: job.applied.version,
+        duration,
+        reason: verdict.reason.clone(),
+        failure: verdict.failure.clone(),
+        notes: job.applied.notes.clone(),
+    }
+}
