@@ -12,6 +12,7 @@ mod database;
 mod documents;
 mod fleet;
 mod private_server;
+mod proxy;
 mod run;
 mod server;
 mod session;
@@ -30,6 +31,7 @@ pub(crate) use documents::{
 };
 pub(crate) use fleet::TestFleet;
 pub(crate) use private_server::PrivateServer;
+pub(crate) use proxy::{Kind, Message, Proxy, nth, nth_that, query_with};
 pub(crate) use run::{Child, Run};
 pub(crate) use server::Server;
 pub(crate) use session::{FromText, Session, quote};

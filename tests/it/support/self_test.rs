@@ -1,5 +1,7 @@
 //! The tool box on trial, without any command of fleet.
 
+mod proxy;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::time::Duration;

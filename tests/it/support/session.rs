@@ -50,6 +50,11 @@ impl Session {
         self.runtime.block_on(self.client.batch_execute(sql))
     }
 
+    /// Runs one statement by the extended protocol: Parse, Bind and Execute instead of one query.
+    pub(crate) fn try_prepared(&self, sql: &str) -> Result<u64, tokio_postgres::Error> {
+        self.runtime.block_on(self.client.execute(sql, &[]))
+    }
+
     /// All rows of a query, as text.
     #[track_caller]
     pub(crate) fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
