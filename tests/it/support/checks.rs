@@ -1,12 +1,25 @@
 //! What must hold after every run, however it ended: probe rows against histories, and nothing left behind.
 
+mod invariants;
+mod reports;
+mod shape;
+
 use std::collections::{BTreeMap, HashSet};
 
 use super::database::TestDatabase;
 use super::session::quote;
 use super::wait::wait_until;
 
+pub(crate) use invariants::assert_invariants;
+pub(crate) use reports::{
+    Place, assert_converged, assert_ledger_is_true, assert_nothing_to_do, assert_reports_truly,
+};
+pub(crate) use shape::{Golden, shape};
+
 const HISTORY: &str = "refinery_schema_history";
+
+const ADVISORY_LOCKS: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// What one tenant's own tables say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,9 +101,6 @@ fn complain(wrong: impl Iterator<Item = (String, Applied)>, complaint: &str) {
 #[track_caller]
 pub(crate) fn assert_nothing_left(db: &TestDatabase) {
     wait_until("fleet's backends are gone", || db.fleet_backends() == 0);
-    let locks: i64 = db.query_one(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
-         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-    );
+    let locks: i64 = db.query_one(ADVISORY_LOCKS);
     assert_eq!(locks, 0, "advisory locks are left");
 }

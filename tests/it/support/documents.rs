@@ -47,14 +47,19 @@ fn rows(document: &Value) -> &Vec<Value> {
         .unwrap_or_else(|| panic!("no tenants in {document:#}"))
 }
 
-/// Nothing of ours or of a migration is in `public`.
-#[track_caller]
-pub(crate) fn assert_public_is_empty(db: &TestDatabase) {
-    let found: Vec<String> = db.column(
+/// The names of relations, functions and types in `public`.
+pub(crate) fn public_objects(db: &TestDatabase) -> Vec<String> {
+    db.column(
         "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
          UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
          UNION ALL SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace",
-    );
+    )
+}
+
+/// Nothing of ours or of a migration is in `public`.
+#[track_caller]
+pub(crate) fn assert_public_is_empty(db: &TestDatabase) {
+    let found = public_objects(db);
     assert!(found.is_empty(), "in public: {found:?}");
 }
 

@@ -58,6 +58,54 @@ impl TestFleet {
         })
     }
 
+    /// Another one with the same files and settings, for the tenants of this database alone.
+    pub(crate) fn with_only(&self, db: &TestDatabase) -> Self {
+        let mut other = Self::without_database().config(|yaml| {
+            let mut database = self.config["databases"][0].clone();
+            database["url"] = db.url().into();
+            database["tenants"] = json!({ "schemas": ["tenant_*"] });
+            *yaml = self.config.clone();
+            yaml["databases"] = json!([database]);
+            if let Some(control) = yaml["control"].as_object_mut() {
+                control.remove("url");
+            }
+        });
+        other.environment.clone_from(&self.environment);
+        for name in self.migration_names() {
+            std::fs::copy(self.migration_path(&name), other.migration_path(&name))
+                .expect("a migration file");
+        }
+        other
+    }
+
+    /// The versions of the migration files, ascending.
+    pub(crate) fn versions(&self) -> Vec<i64> {
+        let mut versions: Vec<i64> = self
+            .migration_names()
+            .iter()
+            .filter_map(|name| {
+                name.trim_start_matches(['V', 'U'])
+                    .split("__")
+                    .next()?
+                    .parse()
+                    .ok()
+            })
+            .collect();
+        versions.sort_unstable();
+        versions
+    }
+
+    /// The names of the migration files, without `.sql`.
+    fn migration_names(&self) -> Vec<String> {
+        std::fs::read_dir(self.folder().join("migrations"))
+            .expect("a folder")
+            .filter_map(|entry| {
+                let path = entry.expect("a readable entry").path();
+                Some(path.file_stem()?.to_str()?.to_owned())
+            })
+            .collect()
+    }
+
     /// Changes the config: `.config(|yaml| yaml["execution"]["concurrency"] = 2.into())`.
     #[must_use]
     pub(crate) fn config(mut self, change: impl FnOnce(&mut Value)) -> Self {

@@ -23,11 +23,13 @@ mod witness;
 mod self_test;
 
 pub(crate) use checks::{
-    Applied, applied, assert_applied_exactly_once, assert_history_is_truth, assert_nothing_left,
+    Applied, Golden, Place, applied, assert_applied_exactly_once, assert_converged,
+    assert_history_is_truth, assert_invariants, assert_ledger_is_true, assert_nothing_left,
+    assert_nothing_to_do, assert_reports_truly, shape,
 };
 pub(crate) use database::{TestDatabase, tenants};
 pub(crate) use documents::{
-    assert_public_is_empty, assert_says, assert_untouched, each_tenants, tenant,
+    assert_public_is_empty, assert_says, assert_untouched, each_tenants, public_objects, tenant,
 };
 pub(crate) use fleet::TestFleet;
 pub(crate) use private_server::PrivateServer;
@@ -36,5 +38,5 @@ pub(crate) use run::{Child, Run};
 pub(crate) use server::Server;
 pub(crate) use session::{FromText, Session, quote};
 pub(crate) use terminal::Terminal;
-pub(crate) use wait::wait_until;
+pub(crate) use wait::{comes_within, wait_until};
 pub(crate) use witness::{BackendSampler, LockGuard, Peak};

@@ -1,5 +1,6 @@
-//! The tool box on trial, without any command of fleet.
+//! The tool box on trial. Only the checkers of invariants need a command of fleet for that.
 
+mod checks;
 mod proxy;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -11,13 +11,21 @@ const POLL: Duration = Duration::from_millis(5);
 /// # Panics
 /// After a minute, with `what`.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
+pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    assert!(
+        comes_within(LIMIT, condition),
+        "waited {LIMIT:?} in vain until {what}"
+    );
+}
+
+/// Polls until the condition holds; false if that takes too long.
+pub(crate) fn comes_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
     while !condition() {
-        assert!(
-            Instant::now() < deadline,
-            "waited {LIMIT:?} in vain until {what}"
-        );
+        if Instant::now() >= deadline {
+            return false;
+        }
         std::thread::sleep(POLL);
     }
+    true
 }
