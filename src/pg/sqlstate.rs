@@ -66,10 +66,27 @@ pub fn failure_of(error: &tokio_postgres::Error) -> Failure {
     Failure {
         sqlstate: Some(db.code().code().to_owned()),
         detail: db.detail().map(presentable),
-        hint: db.hint().map(presentable),
+        hint: hint_of(db),
         context: db.where_().map(presentable),
         ..Failure::new(sqlstate_class(db.code()), presentable(db.message()))
     }
+}
+
+/// PostgreSQL's own hint, and what it comes to in a migration file where it leaves that open.
+fn hint_of(db: &DbError) -> Option<String> {
+    let own = db.hint().map(presentable);
+    let advice = match db.code().code() {
+        // unsafe_new_enum_value_usage
+        "55P04" => {
+            "Put ALTER TYPE … ADD VALUE into a migration of its own, in front of the one that uses the value (with execution.transaction: migration)."
+        }
+        // out_of_memory: its shared memory has no room for another lock
+        "53200" => {
+            "Or split the file: a transaction keeps a lock on every table and index that it has touched."
+        }
+        _ => return own,
+    };
+    Some(own.map_or_else(|| advice.to_owned(), |own| format!("{own} {advice}")))
 }
 
 /// A driver's error with its reasons in one line: the driver's own text hides them.
