@@ -102,6 +102,22 @@ ensure_psql() {
     fi
 }
 
+# find_faketime: sets and exports FLEET_TEST_FAKETIME, the library that gives a process another clock. Without it the
+# tests of wrong clocks have nothing to do.
+find_faketime() {
+    local attempt candidate
+    for attempt in 1 2; do
+        for candidate in /usr/lib/*/faketime/libfaketime.so.1 /usr/lib*/faketime/libfaketime.so.1; do
+            if [ -e "$candidate" ]; then
+                export FLEET_TEST_FAKETIME=$candidate
+                return
+            fi
+        done
+        if [ "$attempt" -eq 1 ]; then (install_package libfaketime) || break; fi
+    done
+    say "libfaketime is missing: the tests of wrong clocks test nothing"
+}
+
 # --- private servers ----------------------------------------------------------------------------
 
 # PostgreSQL refuses to run as root: then it runs as its own user, or as nobody where there is none.
