@@ -5,6 +5,7 @@ mod embedded;
 mod guards;
 mod inventory;
 mod ledger;
+mod matrix;
 mod planning;
 mod support;
 

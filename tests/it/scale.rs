@@ -1,6 +1,7 @@
 //! Thousands of tenants: what is said stays short, what is asked stays in batches.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::support::{
     PrivateServer, Server, Session, TestDatabase, TestFleet, quote, tenants, wait_until,
@@ -133,4 +134,24 @@ fn histories_are_read_in_batches_and_never_with_one_statement_over_the_fleet() {
             assert!(!message.contains("UNION"), "{command}: {message}");
         }
     }
+}
+
+/// F52: ten thousand tenants are planned with few transactions, in little memory and in seconds.
+#[test]
+fn ten_thousand_tenants_are_looked_at_in_seconds() {
+    let db = TestDatabase::create(Server::A);
+    let schemas = tenants(&db, 10_000);
+    let fleet = TestFleet::new(&db).probe_migrations(1..=2);
+    up_to_date(&db.connect(), &schemas, &fleet);
+    let fleet = fleet.probe_migrations(3..=3);
+    let before = commits(&db);
+
+    let (plan, kilobytes) = fleet.spawn(&["-o", "json", "plan"]).wait_with_peak_memory();
+
+    plan.assert_code(0);
+    assert_eq!(plan.json()["totals"]["migrate"], 10_000);
+    assert!(plan.elapsed < Duration::from_secs(20), "{:?}", plan.elapsed);
+    assert!(kilobytes < 100_000, "{kilobytes} kB");
+    let cost = commits(&db) - before;
+    assert!(cost < 300, "{cost} transactions");
 }

@@ -178,6 +178,22 @@ impl Child {
         self.wait_at_most(LIMIT)
     }
 
+    /// Waits for its end and says how many kilobytes of memory it had at most.
+    #[track_caller]
+    pub(crate) fn wait_with_peak_memory(mut self) -> (Run, u64) {
+        let path = format!("/proc/{}/status", self.pid());
+        let mut peak = 0;
+        // a process that has ended has no such line any more
+        while self.is_running() && self.started.elapsed() < LIMIT {
+            let status = std::fs::read_to_string(&path).unwrap_or_default();
+            let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+            let now = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+            peak = peak.max(now.unwrap_or(0));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        (self.wait(), peak)
+    }
+
     /// Waits for its end; one that takes longer is killed and fails the test.
     #[track_caller]
     pub(crate) fn wait_at_most(mut self, limit: Duration) -> Run {
