@@ -74,6 +74,7 @@ fn a_file_that_touches_fleets_own_pin_is_rolled_back() {
     assert_says(&failure["message"], &["reset"]);
 }
 
+/// F32: a file that changes its role.
 #[test]
 fn a_role_that_may_not_write_the_history_is_named_as_the_reason() {
     let failure = refused_in_one_tenant("SET ROLE pg_monitor");
@@ -90,6 +91,7 @@ fn a_read_only_transaction_is_named_as_the_reason() {
     assert_eq!(failure["sqlstate"], "25006");
 }
 
+/// F32: whatever moves the search path or resets the settings.
 #[test]
 fn plain_statements_are_refused_in_every_tenant_as_well() {
     for statement in [

@@ -182,6 +182,7 @@ fn a_shared_schema_that_does_not_exist_is_refused() {
     assert_untouched(&db);
 }
 
+/// F42: a tenant without a schema.
 #[test]
 fn a_listed_tenant_without_a_schema_fails_and_the_others_go_on() {
     let db = TestDatabase::create(Server::A);

@@ -11,6 +11,7 @@ use crate::support::{
     each_tenants, tenant, tenants,
 };
 
+/// F43: an edited file is told with version and checksum, for each tenant that has it.
 #[test]
 fn an_edited_file_is_divergent_for_the_tenants_that_have_it() {
     let case = Case::with_two_migrations();
@@ -36,6 +37,7 @@ fn one_divergent_tenant_is_skipped_and_the_others_go_on() {
     case.assert_second_is_refused("edited after being applied", "skipped", 7);
 }
 
+/// F44: a file that has another name than what was applied.
 #[test]
 fn a_renamed_migration_is_divergent() {
     let case = Case::with_two_migrations();
@@ -43,6 +45,7 @@ fn a_renamed_migration_is_divergent() {
     case.assert_second_is_refused("applied as other", "skipped", 7);
 }
 
+/// F44: a file that is gone.
 #[test]
 fn a_migration_whose_file_is_gone_is_missing() {
     let case = Case::with_two_migrations();
@@ -52,6 +55,7 @@ fn a_migration_whose_file_is_gone_is_missing() {
     case.assert_second_is_refused("the file is missing: V0", "skipped", 7);
 }
 
+/// F14: a set that lacks what is applied is the older one.
 #[test]
 fn a_tenant_ahead_of_the_set_is_never_downgraded() {
     let case = Case::with_two_migrations();
@@ -61,6 +65,7 @@ fn a_tenant_ahead_of_the_set_is_never_downgraded() {
     case.assert_second_is_refused("ahead of this migration set: V9", "skipped", 7);
 }
 
+/// F44: a hole below what is applied.
 #[test]
 fn a_row_that_the_other_tenants_have_is_a_hole_in_this_one() {
     let case = Case::with_two_migrations();
@@ -68,6 +73,7 @@ fn a_row_that_the_other_tenants_have_is_a_hole_in_this_one() {
     case.assert_second_is_refused("other tenants have applied V1", "skipped", 7);
 }
 
+/// F23: a history that was emptied.
 #[test]
 fn an_emptied_history_beside_tables_is_not_a_new_tenant() {
     let case = Case::with_two_migrations();
@@ -102,6 +108,7 @@ fn a_set_that_lacks_a_file_is_applied_to_nobody_past_the_gap() {
     assert_says(&tenant(&run, "tenant_0004")["reason"], &["V2 missing"]);
 }
 
+/// F23: a tenant whose history is gone does not start at V1.
 #[test]
 fn tables_without_a_history_are_never_migrated_from_the_start() {
     let case = Case::with_two_migrations();
@@ -109,6 +116,7 @@ fn tables_without_a_history_are_never_migrated_from_the_start() {
     case.assert_second_is_refused("3 relations but no history", "skipped", 7);
 }
 
+/// F22: a checksum that is no number.
 #[test]
 fn a_corrupt_checksum_fails_its_tenant_alone() {
     let case = Case::with_two_migrations();
@@ -116,6 +124,7 @@ fn a_corrupt_checksum_fails_its_tenant_alone() {
     case.assert_second_is_refused("(version 1): the checksum \"x\"", "failed", 4);
 }
 
+/// F22: a checksum that is NULL.
 #[test]
 fn a_checksum_that_is_null_fails_its_tenant_alone() {
     let case = Case::with_two_migrations();
@@ -130,6 +139,7 @@ fn a_name_that_is_null_fails_its_tenant_alone() {
     case.assert_second_is_refused("(version 2): the name is NULL", "failed", 4);
 }
 
+/// F22: a date that is none, on which refinery panics.
 #[test]
 fn an_empty_date_fails_its_tenant_alone() {
     let case = Case::with_two_migrations();
@@ -137,6 +147,7 @@ fn an_empty_date_fails_its_tenant_alone() {
     case.assert_second_is_refused("(version 2): applied_on \"\" is not a date", "failed", 4);
 }
 
+/// F22: versions that are no numbers.
 #[test]
 fn a_version_column_of_another_type_fails_its_tenant_alone() {
     let case = Case::with_two_migrations();

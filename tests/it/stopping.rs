@@ -67,6 +67,7 @@ fn wait_for_drain(child: &Child) {
     });
 }
 
+/// F2: the first signal starts no tenant more and lets those in flight finish.
 #[test]
 fn sigint_lets_tenants_in_flight_finish_and_starts_no_other() {
     let gated = Gated::new(12);
@@ -142,6 +143,7 @@ fn resume_carries_on_a_drained_run() {
     assert_applied_exactly_once(&db, &schemas, &[1, 2]);
 }
 
+/// F2: the second signal cancels on the server, and nobody stays in a state of running.
 #[test]
 fn a_second_signal_cancels_the_statements_on_the_server() {
     let gated = Gated::new(12);
@@ -182,6 +184,7 @@ fn a_cancelled_tenant_keeps_what_was_committed_and_nothing_else() {
     assert_eq!(first_only, 4);
 }
 
+/// F2: the ledger calls it interrupted, and a resume finishes it.
 #[test]
 fn status_calls_cancelled_tenants_interrupted_and_resume_finishes_them() {
     let gated = Gated::new(12);

@@ -164,6 +164,7 @@ fn lists_of_tenants_are_wrapped_to_a_narrow_terminal() {
     }
 }
 
+/// F62: a terminal that can do nothing.
 #[test]
 fn a_dumb_terminal_gets_plain_lines() {
     let (_db, _, fleet, gate) = gated(6);
@@ -202,6 +203,7 @@ fn no_color_leaves_the_bars_and_takes_the_colours() {
     }
 }
 
+/// F62: no terminal.
 #[test]
 fn without_a_terminal_there_are_no_escape_codes() {
     let (_db, _, fleet, gate) = gated(6);

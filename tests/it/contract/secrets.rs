@@ -4,6 +4,7 @@ use crate::support::{Server, TestDatabase, TestFleet, assert_nothing_left, tenan
 
 const SECRET: &str = "s3cr3tW0rd";
 
+/// F63: passwords in outputs and in the ledger.
 #[test]
 fn a_password_is_in_no_output_and_not_in_the_ledger() {
     let db = TestDatabase::create(Server::A);
@@ -44,6 +45,7 @@ fn a_password_is_in_no_output_and_not_in_the_ledger() {
     assert_nothing_left(&db);
 }
 
+/// F63: passwords in errors.
 #[test]
 fn a_password_is_in_no_error_about_a_url_or_a_connection() {
     for url in [

@@ -8,6 +8,7 @@ use crate::support::{
     tenants,
 };
 
+/// F61: nobody listens to stdout.
 #[test]
 fn a_closed_stdout_changes_nothing_about_the_run() {
     for format in ["human", "json", "ndjson"] {
@@ -20,6 +21,7 @@ fn a_closed_stdout_changes_nothing_about_the_run() {
     }
 }
 
+/// F61: nobody listens to stderr.
 #[test]
 fn a_closed_stderr_changes_nothing_about_the_run() {
     let (db, fleet) = one_of_two_will_fail();
@@ -29,6 +31,7 @@ fn a_closed_stderr_changes_nothing_about_the_run() {
     assert_eq!(history(&db), "2 1");
 }
 
+/// F54: a disk that is full where the result should go. There is no log file of fleet's own.
 #[test]
 fn a_document_that_a_full_disk_swallows_is_no_success() {
     let db = TestDatabase::create(Server::A);
@@ -46,6 +49,7 @@ fn both_streams_closed_change_nothing_about_the_run() {
     assert_eq!(history(&db), "2 1");
 }
 
+/// F61: `fleet … | head -1`.
 #[test]
 fn a_reader_that_goes_away_changes_nothing_about_the_run() {
     for format in ["human", "json", "ndjson"] {
@@ -138,6 +142,7 @@ fn colour_is_only_where_it_is_wanted() {
     assert!(!coloured(&fleet, &["status"]));
 }
 
+/// F62: `NO_COLOR` and `TERM=dumb`.
 #[test]
 fn no_color_and_a_dumb_terminal_are_honoured_on_a_terminal() {
     let (_db, fleet) = one_of_two_will_fail();

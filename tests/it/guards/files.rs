@@ -5,6 +5,7 @@ use crate::support::{
     assert_public_is_empty, assert_says, assert_untouched, each_tenants, tenant, tenants,
 };
 
+/// F32: a COMMIT in the middle, found when planning.
 #[test]
 fn a_commit_in_a_file_is_refused_before_anything_is_touched() {
     assert_refused_at(
@@ -32,6 +33,7 @@ fn a_begin_that_does_not_span_the_file_is_refused() {
     );
 }
 
+/// F60: psql's own commands.
 #[test]
 fn a_meta_command_of_psql_is_refused() {
     assert_refused_at(
@@ -64,6 +66,7 @@ fn every_finding_of_every_file_is_told_at_once() {
         .assert_stderr_has("V2__two.sql");
 }
 
+/// F32: BEGIN and COMMIT around the whole file, as other tools write them.
 #[test]
 fn begin_and_commit_around_a_whole_file_are_taken_off() {
     let db = TestDatabase::create(Server::A);
@@ -169,6 +172,7 @@ fn a_file_may_end_in_a_comment_without_a_newline() {
     assert_applied_exactly_once(&db, &schemas, &[1, 2, 3, 4]);
 }
 
+/// F60: a byte order mark and line ends of Windows.
 #[test]
 fn a_byte_order_mark_and_windows_line_ends_are_no_problem() {
     let db = TestDatabase::create(Server::A);
@@ -197,6 +201,7 @@ fn a_file_that_cannot_run_in_a_transaction_is_refused_before_anything_is_touched
     assert_untouched(&db);
 }
 
+/// F60: bytes that are not UTF-8, and NUL.
 #[test]
 fn a_file_that_is_no_text_is_refused() {
     for bytes in [&b"SELECT 1;\n\xff\xfe"[..], b"SELECT 1;\nSELECT '\0';\n"] {

@@ -20,6 +20,7 @@ fn a_lock_timeout_does_not_leak() {
     );
 }
 
+/// F58: a setting that the next tenant on the same session must not see.
 #[test]
 fn a_setting_of_the_application_does_not_leak() {
     assert_forgotten(
@@ -38,6 +39,7 @@ fn the_sessions_characteristics_do_not_leak() {
     );
 }
 
+/// F32: a role that a file has taken for its session.
 #[test]
 fn a_role_does_not_leak() {
     let role = superuser();

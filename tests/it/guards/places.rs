@@ -60,6 +60,7 @@ fn a_deferred_constraint_that_fails_at_commit_names_the_file() {
     assert_says(&failure["detail"], &["(parent)=(7)"]);
 }
 
+/// F59: an error of five megabytes.
 #[test]
 fn a_message_of_megabytes_is_cut() {
     let failure = failure_of("DO $$ BEGIN RAISE EXCEPTION '%', repeat('x', 5000000); END $$;\n");

@@ -31,6 +31,7 @@ fn a_migration_sees_its_tenant_its_limits_and_who_runs_it() {
     );
 }
 
+/// F65: settings of the database that would end a migration, or change its meaning, do not count.
 #[test]
 fn settings_of_the_database_do_not_change_what_a_migration_means() {
     let db = TestDatabase::create(Server::A);
@@ -67,6 +68,7 @@ fn settings_of_the_database_do_not_change_what_a_migration_means() {
     assert_eq!(seen, "back\\slash read committed");
 }
 
+/// F9: where transactions are read only, nothing is tried.
 #[test]
 fn a_database_that_may_only_be_read_is_refused() {
     let db = TestDatabase::create(Server::A);

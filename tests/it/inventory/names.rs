@@ -27,6 +27,7 @@ const HOSTILE: [&str; 16] = [
     "sixty-three-bytes-sixty-three-bytes-sixty-three-bytes-sixty-thr",
 ];
 
+/// F41: quotes, commas, spaces, control characters, 63 bytes.
 #[test]
 fn hostile_names_of_a_list_are_migrated_and_reported() {
     let db = TestDatabase::create(Server::A);
@@ -97,6 +98,7 @@ fn a_name_of_65_bytes_is_refused() {
     assert_refused(&["fine", &name], "PostgreSQL");
 }
 
+/// F41: names beyond 63 bytes, which PostgreSQL would cut.
 #[test]
 fn two_long_names_that_postgresql_would_make_one_are_refused() {
     let (one, two) = (
@@ -106,12 +108,14 @@ fn two_long_names_that_postgresql_would_make_one_are_refused() {
     assert_refused(&[&one, &two], "two tenants could become one");
 }
 
+/// F41: `pg_…` and `information_schema`.
 #[test]
 fn names_that_postgresql_keeps_for_itself_are_refused() {
     assert_refused(&["pg_mine", "fine"], "reserved by PostgreSQL");
     assert_refused(&["information_schema"], "reserved by PostgreSQL");
 }
 
+/// F41: `$user`, which no search path can name.
 #[test]
 fn the_users_own_schema_in_a_search_path_is_refused() {
     assert_refused(&["$user"], "$user");
@@ -122,6 +126,7 @@ fn the_control_schema_is_no_tenant() {
     assert_refused(&["fleet_control"], "control schema");
 }
 
+/// F41: no name at all.
 #[test]
 fn an_empty_name_is_refused() {
     assert_refused(&["fine", ""], "empty");
@@ -132,6 +137,7 @@ fn a_duplicate_is_refused() {
     assert_refused(&["fine", "twice", "twice"], "twice");
 }
 
+/// F42: NULLs, duplicates and impossible names, each problem once.
 #[test]
 fn a_null_of_a_registry_is_refused() {
     let db = TestDatabase::create(Server::A);

@@ -5,6 +5,7 @@ use crate::support::{
     assert_untouched, tenants,
 };
 
+/// F40: the same names on two servers are two tenants each.
 #[test]
 fn two_servers_are_migrated_in_one_run_and_one_bad_tenant_each_stops_nobody() {
     let (a, b) = (
@@ -98,6 +99,7 @@ fn the_control_schema_lies_where_the_config_says() {
     assert_eq!(schemas, 0);
 }
 
+/// F40: one server under two names.
 #[test]
 fn one_tenant_reached_by_two_urls_of_one_server_is_refused() {
     let db = TestDatabase::create(Server::A);

@@ -6,6 +6,7 @@ use crate::support::{
     assert_nothing_left, assert_says, each_tenants, tenants,
 };
 
+/// F19: many processes create the control schema at once, none of them sees an error.
 #[test]
 fn twelve_processes_create_the_control_schema_at_once() {
     let db = TestDatabase::create(Server::A);
@@ -42,6 +43,7 @@ fn of_many_runs_that_start_at_once_one_migrates_and_the_others_say_so() {
     assert_nothing_left(&db);
 }
 
+/// F21: a control schema of a newer fleet is not touched.
 #[test]
 fn a_control_schema_of_a_newer_fleet_is_refused() {
     let (db, fleet) = one_of_three_fails();
@@ -124,6 +126,7 @@ fn a_control_schema_dropped_in_the_middle_of_a_run_is_no_success() {
     assert_applied_exactly_once(&db, &schemas, &[1, 2]);
 }
 
+/// F55: no right to make the control schema.
 #[test]
 fn a_fleet_role_that_may_not_create_the_control_schema_is_told() {
     let db = TestDatabase::create(Server::A);

@@ -98,6 +98,7 @@ fn a_run_is_resumed_by_the_beginning_of_its_name() {
     assert_eq!(each_tenants(&resumed, "outcome"), ["tenant_0002 succeeded"]);
 }
 
+/// F46: a resume with other files says so and keeps its target.
 #[test]
 fn a_resume_keeps_the_target_of_its_run() {
     let (db, fleet) = one_of_three_fails();

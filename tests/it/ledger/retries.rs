@@ -7,6 +7,7 @@ use crate::support::{
     tenant, tenants, wait_until,
 };
 
+/// F24: a lock that is released in time.
 #[test]
 fn a_lock_that_is_released_costs_an_attempt_and_no_tenant() {
     let (db, schemas, fleet) = busy_table("2s", 5);
@@ -39,6 +40,7 @@ fn a_lock_that_is_released_costs_an_attempt_and_no_tenant() {
     assert_nothing_left(&db);
 }
 
+/// F24: a lock that stays, with its holder.
 #[test]
 fn a_lock_that_stays_fails_its_tenant_after_all_attempts_and_names_its_holder() {
     let (db, schemas, fleet) = busy_table("10ms", 3);
@@ -67,6 +69,7 @@ fn a_failure_that_would_come_again_is_not_tried_again() {
     assert_eq!(tenant(&run, "tenant_0001")["attempts"], 1);
 }
 
+/// F26: a statement that runs into its time limit fails for good and leaves nothing.
 #[test]
 fn a_statement_that_runs_too_long_is_not_tried_again() {
     let (db, schemas, fleet) = busy_table("10ms", 5);

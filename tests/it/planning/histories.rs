@@ -5,6 +5,7 @@ use crate::support::{
     tenant, tenants,
 };
 
+/// F55: no USAGE on a schema, found when planning.
 #[test]
 fn a_schema_that_fleets_role_may_not_use_fails_alone() {
     let case = Restricted::create();
@@ -15,6 +16,7 @@ fn a_schema_that_fleets_role_may_not_use_fails_alone() {
     case.assert_second_fails(&["lacks USAGE on the schema"]);
 }
 
+/// F55: no SELECT on a history, found when planning.
 #[test]
 fn a_history_that_fleets_role_may_not_read_fails_alone() {
     let case = Restricted::create();

@@ -71,6 +71,7 @@ fn a_file_that_may_come_late_is_applied_late() {
     assert_eq!(fleet.json(&["migrate"], 0)["totals"]["up_to_date"], 2);
 }
 
+/// F44: a file below what is applied.
 #[test]
 fn a_file_that_comes_late_without_permission_is_refused() {
     let (db, schemas, fleet) = three_migrations();
@@ -94,6 +95,7 @@ fn a_finished_tenant_is_never_touched_again() {
     assert_applied_exactly_once(&db, &schemas, &[1, 2, 3]);
 }
 
+/// F44: a version that is there twice, and a name with a hyphen, which refinery skips.
 #[test]
 fn a_set_that_cannot_be_read_is_refused_with_every_reason() {
     let (db, _schemas, fleet) = three_migrations();
@@ -108,6 +110,7 @@ fn a_set_that_cannot_be_read_is_refused_with_every_reason() {
     assert_untouched(&db);
 }
 
+/// F46: files that change during the run.
 #[test]
 fn a_set_is_read_once_though_its_files_change_during_the_run() {
     let (db, schemas, fleet) = three_migrations();
@@ -128,6 +131,7 @@ fn a_set_is_read_once_though_its_files_change_during_the_run() {
     assert_applied_exactly_once(&db, &schemas, &[1, 2, 3]);
 }
 
+/// F43: line ends that a checkout has converted.
 #[test]
 fn converted_line_ends_are_an_edit_and_the_hint_says_so() {
     let (_db, _schemas, fleet) = three_migrations();
