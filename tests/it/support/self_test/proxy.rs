@@ -106,7 +106,7 @@ fn what_is_cut_after_is_done_and_never_confirmed() {
     });
 
     assert_eq!(proxy.cuts(), 1);
-    assert_eq!(lock.waiters(), 1, "the server is still at work");
+    wait_until("the server is at work on it", || lock.waiters() == 1);
     lock.release();
     wait_until("the statement is done", || count(&db) == 1);
     wait_until("the server's side is closed", || {
