@@ -273,6 +273,25 @@ start_server() {
     die "PostgreSQL did not start"
 }
 
+# start_test_servers: starts and exports the two servers that the integration tests share, A and B, and a folder for
+# what tests leave lying about: it goes when the servers go, also after tests that were cut off.
+start_test_servers() {
+    # throw-away data needs no durability; many tests at once need connections and locks
+    local settings=(
+        "fsync = off"
+        "full_page_writes = off"
+        "max_connections = 300"
+        "max_locks_per_transaction = 256"
+    )
+    start_server a "${settings[@]}"
+    export FLEET_TEST_SERVER_A=$SERVER_URL FLEET_TEST_PGDATA_A=$SERVER_PGDATA
+    start_server b "${settings[@]}"
+    export FLEET_TEST_SERVER_B=$SERVER_URL FLEET_TEST_PGDATA_B=$SERVER_PGDATA
+    say "PostgreSQL $(postgres_version "$FLEET_PG_BINDIR"): $FLEET_TEST_SERVER_A and $FLEET_TEST_SERVER_B"
+    mkdir -m 1777 "$SCRATCH/tmp"
+    export TMPDIR="$SCRATCH/tmp"
+}
+
 # stop_servers FOLDER: stops every server whose data lie below it.
 stop_servers() {
     local pid_file

@@ -4,3 +4,6 @@ ALTER TABLE runs ADD COLUMN writes bigint NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN sessions text;
 -- How statements were settled that an interruption had left in doubt.
 ALTER TABLE attempts ADD COLUMN notes text[] NOT NULL DEFAULT '{}';
+-- Times are compared and subtracted; an infinite one would be in the way of every look at the runs.
+ALTER TABLE runs ADD CONSTRAINT runs_times_are_finite
+    CHECK (isfinite(started_at) AND isfinite(heartbeat_at) AND isfinite(coalesce(finished_at, started_at))) NOT VALID;

@@ -98,6 +98,7 @@ async fn read_and_compare(
     arguments: &ReconcileArguments,
     output: &Output,
 ) -> anyhow::Result<Outcome> {
+    fleet.check_writable().await?;
     let lease = take_lease(fleet, arguments.wait, output).await?;
     let set = fleet.read_set()?;
     let tenants = fleet.tenants(&arguments.selection).await?;

@@ -7,9 +7,9 @@ use crate::history::HistoryError;
 use crate::inventory::InventoryError;
 use crate::ledger::LedgerError;
 use crate::migrator::SettleError;
-use crate::pg::{EmbeddedError, PgError, UrlError};
+use crate::pg::{self, EmbeddedError, PgError, UrlError};
 use crate::plan::UnknownTarget;
-use crate::run::{ExitCode, RunOutcome, StopSignal};
+use crate::run::{ExitCode, FailureClass, RunOutcome, StopSignal};
 use crate::source::SourceError;
 
 /// What fleet's role needs for its own records.
@@ -165,6 +165,11 @@ pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
             if cause.is::<UnknownTarget>() {
                 return Some(ExitCode::Usage);
             }
+            if let Some(inventory) = cause.downcast_ref::<InventoryError>()
+                && inventory.is_connection_lost()
+            {
+                return Some(ExitCode::Unexpected);
+            }
             let refused = cause.is::<ConfigError>()
                 || cause.is::<SourceError>()
                 || cause.is::<InventoryError>()
@@ -246,4 +251,21 @@ pub(super) fn message(error: &anyhow::Error) -> String {
         message.push_str(&text);
     }
     message
+}
+
+/// Whether a connection was lost while fleet was only looking: looking again may succeed.
+pub(super) fn is_connection_lost(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        if let Some(inventory) = cause.downcast_ref::<InventoryError>() {
+            return inventory.is_connection_lost();
+        }
+        if let Some(HistoryError::Query { cause, .. }) = cause.downcast_ref::<HistoryError>() {
+            return pg::is_connection_lost(cause);
+        }
+        let pg = match cause.downcast_ref::<HistoryError>() {
+            Some(HistoryError::Connect(pg)) => Some(pg),
+            _ => cause.downcast_ref::<PgError>(),
+        };
+        pg.is_some_and(|pg| pg.class() == FailureClass::Transient)
+    })
 }

@@ -50,6 +50,7 @@ pub(super) struct OpenDatabase {
 }
 
 /// The tenants of the databases that a command is about.
+#[derive(Clone)]
 pub(super) struct Found {
     /// Those that are meant.
     pub(super) selected: Vec<Tenant>,
@@ -386,7 +387,10 @@ impl Fleet {
             // for somebody who locks its tables must end
             lock_timeout: LEDGER_TIMEOUT,
             statement_timeout: LEDGER_TIMEOUT,
-            ..session_options(&self.config, format!("fleet ledger {}", std::process::id()))
+            ..session_options(
+                &self.config,
+                self.sessions.replacen("fleet", "fleet ledger", 1),
+            )
         };
         Ok(Control::connect(&url, &options, &self.config.control.schema).await?)
     }

@@ -9,13 +9,14 @@ use anyhow::Context;
 use tokio::sync::mpsc;
 
 use super::fleet::{Fleet, Found, Needed};
+use super::open::looking;
 use super::options::{Global, MigrateArguments, Selection};
 use super::output::Output;
 use super::signals::{self, Stop};
 use crate::ledger::{Lease, LeaseTerms, NewRun, NewRunTenant, TakeOver};
 use crate::migration::{MigrationSet, Version};
 use crate::pg;
-use crate::plan::{self, Action, Plan};
+use crate::plan::{self, Action, HistorySnapshot, Plan};
 use crate::report::{self, Reporter, Stepwise};
 use crate::rollout::{Concurrency, Rollout, RolloutEvent, RolloutPolicy, StopWatch, settled};
 use crate::run::{ExitCode, RunId};
@@ -49,8 +50,12 @@ async fn migrate(
     let target = plan::resolve_target(&set, arguments.to)?;
     let prepare = async {
         // first what may be refused: the lease brings a control schema with it
-        fleet.check_writable().await?;
-        let tenants = fleet.tenants(&arguments.selection).await?;
+        let patience = fleet.config.execution.reconnect_timeout;
+        let tenants = looking(patience, output, async || {
+            fleet.check_writable().await?;
+            fleet.tenants(&arguments.selection).await
+        });
+        let tenants = tenants.await?;
         let lease = take_lease(fleet, arguments.wait, output).await?;
         Ok((lease, tenants))
     };
@@ -117,9 +122,11 @@ impl Order {
         stop: &mut StopWatch,
     ) -> anyhow::Result<ExitCode> {
         let known = tenants.ids();
-        let planned = fleet.plan(set, self.target, tenants);
-        let plan = signals::unless_stopped(stop, planned).await?;
         let patience = fleet.config.execution.reconnect_timeout;
+        let planned = looking(patience, output, async || {
+            fleet.plan(set, self.target, tenants.clone()).await
+        });
+        let plan = signals::unless_stopped(stop, planned).await?;
         let opened = lease
             .open(&self.new_run(fleet, &plan, set), patience)
             .await?;
@@ -180,6 +187,12 @@ impl Order {
             sessions: fleet.sessions.clone(),
             up_to_date: (plan.tenants.len() - tenants.len()) as u64,
             tenants,
+            seen: plan
+                .tenants
+                .iter()
+                .filter(|tenant| matches!(tenant.history, HistorySnapshot::Rows { .. }))
+                .map(|tenant| (tenant.tenant.id.clone(), tenant.from))
+                .collect(),
         }
     }
 

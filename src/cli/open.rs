@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::error::Refusal;
+use super::error::{self, Refusal};
 use super::fleet::OpenDatabase;
 use super::output::Output;
 use crate::config::{Config, Url};
@@ -18,6 +18,31 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How soon a server that is starting is asked again.
 const REACH_AGAIN: Duration = Duration::from_millis(200);
+
+/// Does something that only looks, again where a connection was lost on the way.
+pub(super) async fn looking<T>(
+    patience: Duration,
+    output: &Output,
+    mut look: impl AsyncFnMut() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let deadline = Instant::now() + patience;
+    let mut is_told = false;
+    loop {
+        let error = match look().await {
+            Err(error) if error::is_connection_lost(&error) && Instant::now() < deadline => error,
+            result => return result,
+        };
+        if !is_told {
+            let patience = report::duration(patience);
+            output.notice(&format!(
+                "{}; trying again for {patience}",
+                error::message(&error)
+            ));
+            is_told = true;
+        }
+        tokio::time::sleep(REACH_AGAIN.mul_f64(0.5 + fastrand::f64())).await;
+    }
+}
 
 /// A server that is down or refuses us is told before anything else.
 /// One that is starting, or full, is waited for.
@@ -36,6 +61,8 @@ pub(super) async fn reach(
             {
                 error
             }
+            // it was there a moment ago
+            Err(error @ PgError::Unreachable(_)) if is_told && Instant::now() < deadline => error,
             Err(error) => return Err(error.into()),
         };
         if !is_told {

@@ -95,6 +95,17 @@ pub enum InventoryError {
     },
 }
 
+impl InventoryError {
+    /// Whether no server has spoken: the connection is gone, and another try may succeed.
+    pub fn is_connection_lost(&self) -> bool {
+        match self {
+            Self::Catalog { cause, .. } => cause.code().is_none(),
+            Self::Query { failure, .. } => failure.sqlstate.is_none(),
+            Self::SearchPath { .. } | Self::Columns { .. } | Self::BadTenants { .. } => false,
+        }
+    }
+}
+
 /// What PostgreSQL said about the registry query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryFailure {

@@ -215,7 +215,8 @@ impl Control {
         if self.try_acquire().await? {
             return Ok(true);
         }
-        // the server may not have noticed yet that the old session of this process is gone
+        // the server may not have noticed yet that the old session of this process is gone; its name is
+        // nobody else's
         self.client()
             .execute(
                 "SELECT pg_catalog.pg_terminate_backend(l.pid) FROM pg_catalog.pg_locks l \
@@ -236,12 +237,12 @@ const RUN_IN_WORDS: &str = "'run ' || r.id || ' (' || r.command || ', started by
     || date_trunc('second', clock_timestamp() - r.started_at) || ' ago, last heard of ' \
     || date_trunc('second', clock_timestamp() - r.heartbeat_at) || ' ago)'";
 
-/// The sessions of runs that are open though nobody holds the lease. The lease must be held, so that no
-/// living run is meant.
+/// What the sessions of earlier runs are called. The lease must be held: then none of them is alive, and
+/// one that is paused has lost its right to go on.
 pub(super) async fn dead_sessions(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
     let rows = client
         .query(
-            "SELECT sessions FROM runs WHERE finished_at IS NULL AND sessions IS NOT NULL",
+            "SELECT sessions FROM runs WHERE sessions IS NOT NULL ORDER BY started_at DESC LIMIT 100",
             &[],
         )
         .await?;

@@ -4,7 +4,7 @@ use tokio_postgres::Row;
 
 use super::control::Control;
 use super::records::{AttemptRecord, RunDetail, RunRecord, RunState, RunTenantRecord};
-use super::{LedgerError, run};
+use super::{LedgerError, rows};
 use crate::plan::{LastFailure, LedgerView};
 use crate::run::{Failure, FailureClass, Outcome, RunId, RunOutcome, Totals};
 use crate::tenant::{DatabaseName, SchemaName, TenantId};
@@ -175,7 +175,7 @@ impl Control {
         if tenants.is_empty() {
             return Ok(view);
         }
-        let (databases, schemas) = run::columns(tenants);
+        let (databases, schemas) = rows::columns(tenants);
         let last_attempts = self
             .client()
             .query(

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::queries::tenant_id;
-use super::{Lease, LedgerError, lease, run};
+use super::{Lease, LedgerError, lease, rows};
 use crate::migration::Version;
-use crate::tenant::TenantId;
+use crate::tenant::{MAX_IDENTIFIER_BYTES, TenantId};
 
 /// A tenant whose history is not what the ledger last knew.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +64,27 @@ impl Lease {
                 })
             })
             .collect();
+        if whole_fleet {
+            self.forget_impossible()
+                .await
+                .map_err(LedgerError::query(action))?;
+        }
         self.write_histories(histories, &disagreements)
             .await
             .map_err(LedgerError::query(action))?;
         Ok(disagreements)
+    }
+
+    /// Takes away what can be no tenant's: somebody else has written it.
+    async fn forget_impossible(&self) -> Result<(), tokio_postgres::Error> {
+        self.control
+            .client()
+            .execute(
+                "DELETE FROM tenants WHERE schema = '' OR pg_catalog.octet_length(schema) > $1",
+                &[&i32::try_from(MAX_IDENTIFIER_BYTES).unwrap_or(i32::MAX)],
+            )
+            .await?;
+        Ok(())
     }
 
     async fn write_histories(
@@ -79,7 +96,7 @@ impl Lease {
             histories.iter().map(|(id, seen)| (id, *seen)).collect();
         let ids: Vec<&TenantId> = seen.iter().map(|(id, _)| *id).collect();
         let versions: Vec<LastSeen> = seen.iter().map(|(_, version)| *version).collect();
-        let (databases, schemas) = run::columns(&ids);
+        let (databases, schemas) = rows::columns(&ids);
         self.control
             .client()
             .execute(
@@ -94,7 +111,7 @@ impl Lease {
             .filter(|d| d.history.is_none())
             .map(|d| &d.tenant)
             .collect();
-        let (databases, schemas) = run::columns(&gone);
+        let (databases, schemas) = rows::columns(&gone);
         self.control
             .client()
             .execute(

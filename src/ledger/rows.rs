@@ -4,9 +4,10 @@ use serde::Serialize;
 use tokio_postgres::Transaction;
 
 use super::run::NewRunTenant;
-use super::{AfterAttempt, AttemptEnd, Claim, Closing, LedgerError};
+use super::{AfterAttempt, AttemptEnd, Claim, Closing, LastSeen, LedgerError};
 use crate::migration::Version;
 use crate::run::RunId;
+use crate::tenant::TenantId;
 
 #[derive(Serialize)]
 pub(super) struct TenantRow<'a> {
@@ -237,4 +238,31 @@ fn end_row(end: &AttemptEnd) -> EndRow<'_> {
 /// Rows as one parameter. NUL, which `jsonb` cannot hold, never comes from PostgreSQL's own texts.
 pub(super) fn json<T: Serialize>(rows: &[T]) -> String {
     serde_json::to_string(rows).unwrap_or_else(|_| "[]".to_owned())
+}
+
+/// Takes over what the histories say, where the ledger says something else.
+pub(super) async fn catch_up(
+    tx: &Transaction<'_>,
+    seen: &[(TenantId, LastSeen)],
+) -> Result<(), tokio_postgres::Error> {
+    let ids: Vec<&TenantId> = seen.iter().map(|(id, _)| id).collect();
+    let versions: Vec<LastSeen> = seen.iter().map(|(_, version)| *version).collect();
+    let (databases, schemas) = columns(&ids);
+    tx.execute(
+        "INSERT INTO tenants AS t (database, schema, version) \
+         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) \
+         ON CONFLICT (database, schema) DO UPDATE SET version = excluded.version, seen_at = excluded.seen_at \
+         WHERE t.version IS DISTINCT FROM excluded.version",
+        &[&databases, &schemas, &versions],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Tenants as two array parameters.
+pub(super) fn columns<'a>(tenants: &[&'a TenantId]) -> (Vec<&'a str>, Vec<&'a str>) {
+    tenants
+        .iter()
+        .map(|id| (id.database.as_str(), id.schema.as_str()))
+        .unzip()
 }

@@ -7,8 +7,10 @@ use tokio::time::Instant;
 use tokio_postgres::Transaction;
 
 use super::lease::{self, Lease};
-use super::rows::{TenantRow, json, record_claims, record_closing, record_ended, tenant_row};
-use super::{Closing, Entries, Ledger, LedgerError};
+use super::rows::{
+    TenantRow, catch_up, json, record_claims, record_closing, record_ended, tenant_row,
+};
+use super::{Closing, Entries, LastSeen, Ledger, LedgerError};
 use crate::crash;
 use crate::migration::Version;
 use crate::run::{Outcome, RunId};
@@ -37,6 +39,9 @@ pub struct NewRun {
     pub up_to_date: u64,
     /// The others.
     pub tenants: Vec<NewRunTenant>,
+    /// What the histories say, which the ledger takes over: an earlier run may have died before it could
+    /// write down what it had done.
+    pub seen: Vec<(TenantId, LastSeen)>,
 }
 
 /// Of which earlier runs a new one does all that they left.
@@ -154,6 +159,7 @@ async fn open_in(
         &[&id, &json(&rows)],
     )
     .await?;
+    catch_up(tx, &new.seen).await?;
     let superseded = match new.takes_over {
         TakeOver::Every => Some("outcome <> 'succeeded' AND id <> $1 AND $2::text IS NULL"),
         TakeOver::Resumed => Some("id = $2"),
@@ -210,23 +216,33 @@ impl PgLedger {
     /// lease is not ours yet.
     async fn come_back(&mut self) -> Result<Option<i64>, LedgerError> {
         self.lease.control.reconnect().await?;
-        if !self.lease.control.take_back().await? {
-            return Ok(None);
-        }
-        let row = self
-            .lease
-            .control
-            .client()
+        let lost = || LedgerError::LeaseLost(self.run.to_string());
+        let action = LedgerError::query("come back to the run");
+        let client = self.lease.control.client();
+        // closed by somebody else, or by the write whose answer was lost
+        let row = client
             .query_opt(
-                "UPDATE runs SET heartbeat_at = clock_timestamp(), lease_backend = pg_backend_pid() \
-                 WHERE id = $1 AND lease_token = $2 AND (finished_at IS NULL OR writes > $3) RETURNING writes",
+                "SELECT writes FROM runs WHERE id = $1 AND lease_token = $2 AND (finished_at IS NULL OR writes > $3)",
                 &[&self.run.as_str(), &self.token, &self.writes],
             )
             .await
-            .map_err(LedgerError::query("come back to the run"))?;
-        match row {
-            Some(row) => Ok(Some(row.get(0))),
-            None => Err(LedgerError::LeaseLost(self.run.to_string())),
+            .map_err(&action)?;
+        let writes: i64 = row.ok_or_else(lost)?.get(0);
+        if !self.lease.control.take_back().await? {
+            return Ok(None);
+        }
+        let ours = client
+            .execute(
+                "UPDATE runs SET heartbeat_at = clock_timestamp(), lease_backend = pg_backend_pid() \
+                 WHERE id = $1 AND lease_token = $2 AND writes = $3",
+                &[&self.run.as_str(), &self.token, &writes],
+            )
+            .await
+            .map_err(&action)?;
+        if ours == 1 {
+            Ok(Some(writes))
+        } else {
+            Err(lost())
         }
     }
 
@@ -289,12 +305,4 @@ async fn fence(
     } else {
         Err(LedgerError::LeaseLost(run.to_string()))
     }
-}
-
-/// Tenants as two array parameters.
-pub(super) fn columns<'a>(tenants: &[&'a TenantId]) -> (Vec<&'a str>, Vec<&'a str>) {
-    tenants
-        .iter()
-        .map(|id| (id.database.as_str(), id.schema.as_str()))
-        .unzip()
 }

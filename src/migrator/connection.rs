@@ -184,7 +184,8 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
 
     /// Sends one transaction and follows it to its end.
     async fn send(&self, message: &Message, migrations: &[&Migration]) -> Result<(), End> {
-        let watch = Watch::new(self.pool, &self.envelope.schema);
+        let mark = Some(self.envelope.mark());
+        let watch = Watch::new(self.pool, &self.envelope.schema, mark);
         let completed = |statement| crash_in_transaction(message, statement);
         match self.exchange(&message.text, &watch, completed).await {
             Ok(()) => {
@@ -215,6 +216,13 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
             return End::Cancelled;
         }
         let mut failure = Box::new(failure);
+        if error.code() == Some(&SqlState::QUERY_CANCELED) && failure.migration.is_some() {
+            let hint = failure::ended_by_timeout(
+                self.envelope.statement_timeout_ms,
+                self.index_build_timeout.as_millis(),
+            );
+            failure.hint.get_or_insert(hint);
+        }
         let is_in_the_way = matches!(guard, None | Some(Guard::Lock));
         if failure.class == FailureClass::Transient && is_in_the_way && !lost {
             failure.blocked_by = match watch.blocker() {

@@ -1,5 +1,7 @@
 //! From PostgreSQL's error to a failure that names the file, the statement and the line.
 
+use std::time::Duration;
+
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
 use super::message::{GUARD_MARK, Message, Part};
@@ -197,6 +199,21 @@ fn locate(
     }
 }
 
+/// What ended a statement that ran too long: settings with their values, since a file or a role may have set
+/// others.
+pub(super) fn ended_by_timeout(statement: u128, index_build: u128) -> String {
+    let shown = |ms: u128| match u64::try_from(ms) {
+        Ok(ms) => humantime::format_duration(Duration::from_millis(ms)).to_string(),
+        Err(_) => format!("{ms}ms"),
+    };
+    format!(
+        "execution.statement_timeout ({}) ended it, or for an index that is built concurrently \
+         execution.index_build_timeout ({}); or somebody's cancel",
+        shown(statement),
+        shown(index_build)
+    )
+}
+
 /// What to do about errors that come of how fleet runs a file. PostgreSQL's own hints go first.
 fn hint(code: &SqlState, part: Part) -> Option<&'static str> {
     match (code, part) {
@@ -206,8 +223,8 @@ fn hint(code: &SqlState, part: Part) -> Option<&'static str> {
         (code, _) if *code == SqlState::INVALID_TRANSACTION_TERMINATION => Some(
             "fleet opens and ends the transaction itself: nothing that the file calls may COMMIT or ROLLBACK",
         ),
-        (code, Part::File(..)) if *code == SqlState::QUERY_CANCELED => Some(
-            "execution.statement_timeout ended it (execution.index_build_timeout for indexes that are built concurrently), or somebody's cancel",
+        (code, Part::File(..)) if *code == SqlState::INSUFFICIENT_PRIVILEGE => Some(
+            "GRANT fleet's role what it lacks; to alter a table it has to own it (ALTER TABLE … OWNER TO)",
         ),
         _ => None,
     }

@@ -242,18 +242,23 @@ impl Envelope {
         (self.setup != Setup::None).then(create)
     }
 
+    /// What stands in each message near its beginning, and in no other tenant's.
+    pub(super) fn mark(&self) -> String {
+        format!("'fleet.pin','{:x}'", self.nonce)
+    }
+
     /// Pins the transaction, or the session, to the tenant, and takes the tenant's lock.
     ///
     /// `set_config` keeps the text to the letter, so that the guard can compare it. One SELECT for
     /// all three, from left to right; in another order the last would refuse, and nothing be lost.
     pub(super) fn pin(&self, take_lock: &str, is_local: bool) -> String {
         format!(
-            "SELECT pg_catalog.set_config('search_path',{},{is_local}),pg_catalog.set_config('fleet.pin','{:x}',{is_local}),\
+            "SELECT pg_catalog.set_config('search_path',{},{is_local}),pg_catalog.set_config({},{is_local}),\
              (CASE WHEN NOT pg_catalog.{take_lock}({}) THEN '{GUARD_MARK}lock' \
              WHEN pg_catalog.current_schema() IS DISTINCT FROM {} THEN '{GUARD_MARK}schema' \
              ELSE 'true' END)::pg_catalog.bool",
             quote_literal(&self.search_path()),
-            self.nonce,
+            self.mark(),
             lock::key(&self.schema),
             quote_literal(self.schema.as_str()),
         )

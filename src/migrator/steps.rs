@@ -248,7 +248,7 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
         text: &str,
         prefix: &str,
     ) -> Result<(), End> {
-        let watch = Watch::new(self.pool, &self.envelope.schema);
+        let watch = Watch::new(self.pool, &self.envelope.schema, None);
         let sent = self.exchange(text, &watch, |_| {
             crash::point("N2");
         });
@@ -269,7 +269,7 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
         match self.client.batch_execute(text).await {
             Ok(()) => Ok(()),
             Err(error) => {
-                let watch = Watch::new(self.pool, &self.envelope.schema);
+                let watch = Watch::new(self.pool, &self.envelope.schema, None);
                 let guard = error.as_db_error().and_then(Guard::of);
                 let failure = guard.map_or_else(|| pg::failure_of(&error), Guard::failure);
                 Err(self.end(&error, failure, guard, &watch).await)

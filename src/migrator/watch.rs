@@ -27,15 +27,18 @@ const LOOKS_UNTIL_LOST: u32 = 10;
 pub(super) struct Watch<'a> {
     pool: &'a Pool,
     schema: &'a SchemaName,
+    /// Stands in the text of the message that the session works on; None where only the lock tells.
+    mark: Option<String>,
     blocker: Mutex<Option<String>>,
 }
 
 impl<'a> Watch<'a> {
-    /// Of the session that holds this tenant's lock.
-    pub(super) fn new(pool: &'a Pool, schema: &'a SchemaName) -> Self {
+    /// Of the session that holds this tenant's lock, or works on a message with this mark in it.
+    pub(super) fn new(pool: &'a Pool, schema: &'a SchemaName, mark: Option<String>) -> Self {
         Self {
             pool,
             schema,
+            mark,
             blocker: Mutex::new(None),
         }
     }
@@ -51,15 +54,15 @@ impl<'a> Watch<'a> {
     /// Looks again and again, and tells of indexes. Ends only when the server has long been done
     /// with the session and no answer has come: then none will.
     pub(super) async fn until_lost(&self, tell: impl Fn(Progress)) {
-        let mut gone = 0;
+        let mut done = 0;
         let mut seen = false;
-        while gone < LOOKS_UNTIL_LOST {
+        while done < LOOKS_UNTIL_LOST {
             tokio::time::sleep(LOOK_EVERY).await;
             match self.look(&tell).await {
-                Look::AtWork => (seen, gone) = (true, 0),
-                // not seen yet: the message may still be on its way
-                Look::Gone if !seen => {}
-                Look::Gone => gone += 1,
+                Look::AtWork => (seen, done) = (true, 0),
+                Look::Done => done += 1,
+                // one that was never seen may have its message still to come
+                Look::Gone => done += u32::from(seen),
                 Look::Unknown => {}
             }
         }
@@ -73,11 +76,11 @@ impl<'a> Watch<'a> {
         let looking = async {
             // workers come first: where all connections are busy nobody looks
             let client = self.pool.timeout_get(&timeouts).await.ok()?;
-            look(&client, self.schema).await.ok()
+            look(&client, self.schema, self.mark.as_deref()).await.ok()
         };
         match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
             Ok(Some(None)) => Look::Gone,
-            Ok(Some(Some(row))) if row.get::<_, Option<&str>>(3) == Some("idle") => Look::Gone,
+            Ok(Some(Some(row))) if row.get::<_, Option<&str>>(3) == Some("idle") => Look::Done,
             Ok(Some(Some(row))) => {
                 let blocker: Option<String> = row.get(0);
                 if let Some(blocker) = &blocker {
@@ -96,30 +99,37 @@ impl<'a> Watch<'a> {
 
 /// What one look has shown.
 enum Look {
-    /// The session holds the tenant's lock and works.
+    /// The session works.
     AtWork,
-    /// It does neither.
+    /// It has had the message, and does nothing.
+    Done,
+    /// There is no such session.
     Gone,
     /// It could not be seen.
     Unknown,
 }
 
-async fn look(client: &Client, schema: &SchemaName) -> Result<Option<Row>, tokio_postgres::Error> {
+async fn look(
+    client: &Client,
+    schema: &SchemaName,
+    mark: Option<&str>,
+) -> Result<Option<Row>, tokio_postgres::Error> {
     let query = format!(
         "SELECT b.words, p.phase, \
            CASE WHEN p.phase LIKE 'waiting for%' AND p.lockers_total > 0 THEN p.lockers_done * 100 / p.lockers_total \
                 WHEN p.tuples_total > 0 THEN p.tuples_done * 100 / p.tuples_total \
                 WHEN p.blocks_total > 0 THEN p.blocks_done * 100 / p.blocks_total END, s.state \
-         FROM pg_catalog.pg_locks l \
-         LEFT JOIN pg_catalog.pg_stat_activity s ON s.pid = l.pid \
-         LEFT JOIN pg_catalog.pg_stat_progress_create_index p ON p.pid = l.pid \
-         LEFT JOIN LATERAL (SELECT {} AS words FROM unnest(pg_catalog.pg_blocking_pids(l.pid)) u(pid) \
+         FROM pg_catalog.pg_stat_activity s \
+         LEFT JOIN pg_catalog.pg_stat_progress_create_index p ON p.pid = s.pid \
+         LEFT JOIN LATERAL (SELECT {} AS words FROM unnest(pg_catalog.pg_blocking_pids(s.pid)) u(pid) \
            JOIN pg_catalog.pg_stat_activity a ON a.pid = u.pid ORDER BY a.xact_start LIMIT 1) b ON true \
-         WHERE {} LIMIT 1",
+         WHERE s.pid <> pg_catalog.pg_backend_pid() AND s.datname = pg_catalog.current_database() \
+           AND (strpos(s.query, $1) > 0 OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = s.pid AND {})) \
+         LIMIT 1",
         lock::SESSION_IN_WORDS,
         lock::is_held(schema)
     );
-    client.query_opt(&query, &[]).await
+    client.query_opt(&query, &[&mark]).await
 }
 
 fn index_build(row: &Row, waits_for: Option<String>) -> Option<Progress> {

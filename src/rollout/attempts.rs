@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::dispatcher::Dispatcher;
 use super::event::RolloutEvent;
+use super::health::of_given_up;
 use super::queue::Job;
 use super::tally::Stopped;
 use super::worker::AttemptReport;
@@ -19,6 +20,10 @@ use crate::run::{CancelReason, Failure, FailureClass, Outcome, TenantResult};
 const DISK_FULL: &str = "53100";
 /// All connections are taken.
 const TOO_MANY_CONNECTIONS: &str = "53300";
+
+/// What is said of a tenant that may have been migrated without our hearing of it.
+pub(super) const IN_DOUBT: &str =
+    "the last attempt may have committed: fleet resume reads the history first";
 
 /// A tenant's outcome and what is said about it.
 pub(super) struct Verdict {
@@ -36,7 +41,7 @@ impl Verdict {
         }
     }
 
-    fn because(outcome: Outcome, reason: impl Into<String>) -> Self {
+    pub(super) fn because(outcome: Outcome, reason: impl Into<String>) -> Self {
         Self {
             reason: Some(reason.into()),
             ..Self::of(outcome)
@@ -102,6 +107,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
 
     /// At its target.
     fn reached(&mut self, job: Job, duration: Duration) {
+        self.health.works(job.database());
         let verdict = if job.applied.migrations.is_empty() {
             Verdict::because(Outcome::UpToDate, "somebody else migrated it meanwhile")
         } else {
@@ -124,6 +130,9 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     fn defer(&mut self, job: Job) {
         if self.stopped.is_some() {
             self.leave(job);
+        } else if let Some(why) = self.health.given_up(job.database()) {
+            let verdict = of_given_up(&job, why);
+            self.leave_with(job, verdict);
         } else {
             self.queue.defer(job);
         }
@@ -140,7 +149,10 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             return;
         }
         self.queue.put_back(job);
-        if is_short && self.queue.in_flight(&database) > 0 {
+        if is_short
+            && self.queue.in_flight(&database) > 0
+            && self.health.given_up(&database).is_none()
+        {
             let limit = self.queue.shrink(&database, now);
             self.emit(RolloutEvent::ConnectionsShort { database, limit });
         } else {
@@ -179,6 +191,8 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     fn fail(&mut self, job: Job, duration: Duration, failure: Failure) {
         if job.assignment.task == Task::Settle {
             // still in doubt; the failure that is told is the one that brought the doubt
+            let mut job = job;
+            job.last_failure = job.last_failure.map(|last| last.with_hint(IN_DOUBT));
             self.not_done(job, duration);
             return;
         }
@@ -187,7 +201,8 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             FailureClass::Transient => self.policy.retry.pause_after(attempt, fastrand::f64()),
             FailureClass::Permanent => None,
         };
-        if let Some(retry_in) = pause.filter(|_| self.stopped.is_none()) {
+        let may_retry = self.stopped.is_none() && self.health.given_up(job.database()).is_none();
+        if let Some(retry_in) = pause.filter(|_| may_retry) {
             self.retry(job, duration, failure, retry_in);
             return;
         }

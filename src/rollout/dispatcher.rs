@@ -108,7 +108,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     }
 
     pub(super) async fn work(&mut self, mut stop: StopWatch) {
-        let mut flush = interval(FLUSH_EVERY);
+        let mut flush = interval(FLUSH_EVERY.min(self.policy.heartbeat));
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
         if let Some(request) = stop.requested() {
             self.on_stop(request);

@@ -9,18 +9,23 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::attempts::Verdict;
+use super::attempts::{IN_DOUBT, Verdict};
 use super::dispatcher::Dispatcher;
 use super::event::RolloutEvent;
 use super::policy::back_off;
+use super::queue::Job;
 use crate::ledger::Ledger;
 use crate::migrator::{Knowledge, TenantMigrator};
-use crate::run::{Failure, FailureClass};
+use crate::run::{Failure, FailureClass, Outcome};
 use crate::tenant::DatabaseName;
 
 /// The pause after the first probe that failed, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How often a server may go down before a tenant gets to its target: beyond that the migrations
+/// themselves are suspected, and it is spared.
+const OUTAGES: u32 = 4;
 
 /// What a probe has found.
 pub(super) struct Probed {
@@ -32,6 +37,9 @@ pub(super) struct Probed {
 #[derive(Default)]
 pub(super) struct Health {
     troubles: HashMap<DatabaseName, Trouble>,
+    given_up: HashMap<DatabaseName, Failure>,
+    /// Outages of each database since a tenant of it last reached its target.
+    outages: HashMap<DatabaseName, u32>,
     probes: JoinSet<Probed>,
 }
 
@@ -43,6 +51,16 @@ struct Trouble {
 }
 
 impl Health {
+    /// Why nothing more is done in a database, where that is so.
+    pub(super) fn given_up(&self, database: &DatabaseName) -> Option<&Failure> {
+        self.given_up.get(database)
+    }
+
+    /// A tenant has reached its target there.
+    pub(super) fn works(&mut self, database: &DatabaseName) {
+        self.outages.remove(database);
+    }
+
     /// The next probe that has ended. Never where none is on its way.
     pub(super) async fn probed(&mut self) -> Option<Probed> {
         // a probe that panicked is one that is never heard of: the next stop ends the run
@@ -53,6 +71,10 @@ impl Health {
 impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     /// A connection was lost or refused: nothing is started in the database until a probe comes through.
     pub(super) fn doubt_database(&mut self, database: &DatabaseName, failure: &Failure) {
+        if let Some(why) = self.health.given_up(database).cloned() {
+            self.give_up(database, &why);
+            return;
+        }
         if failure.class == FailureClass::Permanent {
             self.give_up(database, failure);
             return;
@@ -106,6 +128,22 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             return;
         }
         if !was_told {
+            let outages = self.health.outages.entry(database.clone()).or_default();
+            *outages += 1;
+            if *outages > OUTAGES {
+                let suspect = Failure::new(
+                    FailureClass::Permanent,
+                    format!(
+                        "the server went down {outages} times while no tenant got to its target; the last time: {}",
+                        failure.message
+                    ),
+                );
+                let suspect = suspect.with_hint(
+                    "does a migration bring the server down? look into its log before fleet resume",
+                );
+                self.give_up(&database, &suspect);
+                return;
+            }
             self.emit(RolloutEvent::DatabaseLost {
                 database: database.clone(),
                 failure,
@@ -116,28 +154,41 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         self.probe(database, pause);
     }
 
-    /// Its tenants are not worked on any more. Those that were not touched are failed as well: they
-    /// were asked for, and are not at their target.
+    /// Its tenants are not worked on any more. Those that were not attempted are skipped, and the run
+    /// has failed all the same: they were asked for.
     pub(super) fn give_up(&mut self, database: &DatabaseName, failure: &Failure) {
         self.health.troubles.remove(database);
         self.queue.close_database(database);
         let left = self.queue.take_database(database);
-        self.emit(RolloutEvent::DatabaseGivenUp {
-            database: database.clone(),
-            failure: failure.clone(),
-            tenants: left.len(),
-        });
-        for job in left {
-            let mut of_tenant = failure.clone();
-            if job.assignment.knowledge == Knowledge::InDoubt {
-                of_tenant = of_tenant.with_hint(
-                    "the last attempt may have committed: fleet resume reads the history first",
-                );
-            }
-            if job.attempts_made() == 0 {
-                of_tenant.message = format!("not attempted: {}", of_tenant.message);
-            }
-            self.leave_with(job, Verdict::failed(of_tenant));
+        let before = self
+            .health
+            .given_up
+            .insert(database.clone(), failure.clone());
+        if before.is_none() {
+            self.tally.give_up_database();
+            self.emit(RolloutEvent::DatabaseGivenUp {
+                database: database.clone(),
+                failure: failure.clone(),
+                tenants: left.len(),
+            });
         }
+        for job in left {
+            let verdict = of_given_up(&job, failure);
+            self.leave_with(job, verdict);
+        }
+    }
+}
+
+/// What becomes of a tenant whose database was given up.
+pub(super) fn of_given_up(job: &Job, failure: &Failure) -> Verdict {
+    if job.assignment.knowledge == Knowledge::InDoubt {
+        return Verdict::failed(failure.clone().with_hint(IN_DOUBT));
+    }
+    match &job.last_failure {
+        Some(last) => Verdict::failed(last.clone()),
+        None => Verdict::because(
+            Outcome::Skipped,
+            format!("not attempted: {}", failure.message),
+        ),
     }
 }

@@ -17,6 +17,7 @@ pub(super) struct Tally {
     results: HashMap<TenantId, Arc<TenantResult>>,
     to_migrate: u64,
     gone: u64,
+    gave_up_database: bool,
 }
 
 /// Why a run stopped before it had gone through its tenants.
@@ -53,6 +54,7 @@ impl Tally {
             results: HashMap::new(),
             to_migrate: 0,
             gone: 0,
+            gave_up_database: false,
         };
         for tenant in &plan.tenants {
             match settled(tenant) {
@@ -74,6 +76,11 @@ impl Tally {
     /// A tenant was dropped while the run went on: there is nobody left who could not be at the target.
     pub(super) fn count_gone(&mut self) {
         self.gone += 1;
+    }
+
+    /// Tenants were left because their database could not be worked on.
+    pub(super) fn give_up_database(&mut self) {
+        self.gave_up_database = true;
     }
 
     /// A tenant has its outcome.
@@ -115,7 +122,11 @@ impl Tally {
                 .filter(|result| result.outcome == Outcome::Failed)
                 .filter_map(|result| Some((&result.tenant, result.failure.as_ref()?))),
         );
-        let (outcome, exit) = verdict(&self.totals, self.gone, stopped);
+        let undone = Undone {
+            gone: self.gone,
+            is_unreachable: self.gave_up_database,
+        };
+        let (outcome, exit) = verdict(&self.totals, undone, stopped);
         RunSummary {
             run,
             outcome,
@@ -130,9 +141,18 @@ impl Tally {
     }
 }
 
+/// What the totals do not tell about tenants that are not at their target.
+#[derive(Clone, Copy)]
+struct Undone {
+    /// Dropped while the run went on.
+    gone: u64,
+    /// Some were left because their database could not be worked on.
+    is_unreachable: bool,
+}
+
 /// What a run amounts to. Only a run with every tenant at its target exits with 0.
-fn verdict(totals: &Totals, gone: u64, stopped: Option<&Stopped>) -> (RunOutcome, ExitCode) {
-    let undone = (totals.failed + totals.interrupted + totals.skipped).saturating_sub(gone);
+fn verdict(totals: &Totals, left: Undone, stopped: Option<&Stopped>) -> (RunOutcome, ExitCode) {
+    let undone = (totals.failed + totals.interrupted + totals.skipped).saturating_sub(left.gone);
     match stopped {
         Some(Stopped::Ledger) if undone == 0 => (RunOutcome::Succeeded, ExitCode::Unexpected),
         Some(Stopped::Ledger) => (RunOutcome::Interrupted, ExitCode::Unexpected),
@@ -144,7 +164,7 @@ fn verdict(totals: &Totals, gone: u64, stopped: Option<&Stopped>) -> (RunOutcome
             (RunOutcome::Interrupted, ExitCode::Terminated)
         }
         Some(Stopped::Budget) => (RunOutcome::Halted, ExitCode::Halted),
-        None if totals.failed + totals.interrupted > 0 => {
+        None if totals.failed + totals.interrupted > 0 || left.is_unreachable => {
             (RunOutcome::Failed, ExitCode::TenantsFailed)
         }
         None => (RunOutcome::Failed, ExitCode::Divergent),
@@ -185,6 +205,11 @@ pub fn settled(plan: &TenantPlan) -> Option<TenantResult> {
 mod tests {
     use super::*;
 
+    const NONE: Undone = Undone {
+        gone: 0,
+        is_unreachable: false,
+    };
+
     #[test]
     fn only_a_run_with_every_tenant_at_its_target_exits_with_0() {
         let all_done = Totals {
@@ -193,11 +218,12 @@ mod tests {
             up_to_date: 1,
             ..Totals::default()
         };
+        let gone = Undone { gone: 1, ..NONE };
         let interrupt = Stopped::Signal(StopSignal::Interrupt);
-        assert_eq!(verdict(&all_done, 0, None).1, ExitCode::Done);
-        assert_eq!(verdict(&all_done, 0, Some(&interrupt)).1, ExitCode::Done);
+        assert_eq!(verdict(&all_done, NONE, None).1, ExitCode::Done);
+        assert_eq!(verdict(&all_done, NONE, Some(&interrupt)).1, ExitCode::Done);
         assert_eq!(
-            verdict(&all_done, 0, Some(&Stopped::Ledger)).1,
+            verdict(&all_done, NONE, Some(&Stopped::Ledger)).1,
             ExitCode::Unexpected
         );
 
@@ -205,22 +231,30 @@ mod tests {
             skipped: 1,
             ..all_done
         };
-        assert_eq!(verdict(&skipped, 0, None).1, ExitCode::Divergent);
+        assert_eq!(verdict(&skipped, NONE, None).1, ExitCode::Divergent);
         assert_eq!(
-            verdict(&skipped, 0, Some(&interrupt)).1,
+            verdict(&skipped, NONE, Some(&interrupt)).1,
             ExitCode::Interrupted
         );
         assert_eq!(
-            verdict(&skipped, 0, Some(&Stopped::Budget)).1,
+            verdict(&skipped, NONE, Some(&Stopped::Budget)).1,
             ExitCode::Halted
         );
 
-        assert_eq!(verdict(&skipped, 1, None).1, ExitCode::Done, "gone");
+        assert_eq!(verdict(&skipped, gone, None).1, ExitCode::Done);
+        let unreachable = Undone {
+            is_unreachable: true,
+            ..NONE
+        };
+        assert_eq!(
+            verdict(&skipped, unreachable, None).1,
+            ExitCode::TenantsFailed
+        );
 
         let failed = Totals {
             failed: 1,
             ..skipped
         };
-        assert_eq!(verdict(&failed, 0, None).1, ExitCode::TenantsFailed);
+        assert_eq!(verdict(&failed, NONE, None).1, ExitCode::TenantsFailed);
     }
 }

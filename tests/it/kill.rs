@@ -199,9 +199,9 @@ fn a_ledger_write_that_outlives_its_fleet_does_not_hold_up_the_next_run() {
     // the dead run's session holds the lease until its server notices
     let next = fleet.folder.spawn(&["migrate"]);
     wait_until("the next run has the lease and waits in its turn", || {
-        let name = format!("fleet ledger {}", next.pid());
+        let name = format!("fleet ledger {} %", next.pid());
         fleet.db.query_one::<i64>(&format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}' AND wait_event_type = 'Lock'"
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '{name}' AND wait_event_type = 'Lock'"
         )) == 1
     });
     lock.release();

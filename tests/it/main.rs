@@ -10,6 +10,7 @@ mod planning;
 mod support;
 
 mod concurrency;
+mod faults;
 mod kill;
 mod scale;
 mod steps;

@@ -126,3 +126,18 @@ fn busy_table(backoff: &str, attempts: u32) -> (TestDatabase, Vec<String>, TestF
     );
     (db, schemas, fleet)
 }
+
+/// F26: whose time limit it was, and how long.
+#[test]
+fn the_value_of_the_time_limit_is_told() {
+    let db = TestDatabase::create(Server::A);
+    tenants(&db, 1);
+    let fleet = TestFleet::new(&db)
+        .set("execution.statement_timeout", "50ms")
+        .migration("V1__slow", "SELECT pg_sleep(600);\n");
+    let run = fleet.json(&["migrate"], 4);
+    assert_says(
+        &tenant(&run, "tenant_0001")["failure"]["hint"],
+        &["execution.statement_timeout", "50ms"],
+    );
+}

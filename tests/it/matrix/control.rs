@@ -110,3 +110,32 @@ fn nonsense_in_the_ledger_changes_nothing_about_the_truth() {
     db.execute("DELETE FROM fleet_control.tenants WHERE database = '' OR length(schema) > 63");
     assert_ledger_is_true(&db, &[("main", &db, &schemas)]);
 }
+
+/// F22: a time that is no time cannot be written into the ledger.
+#[test]
+fn an_infinite_time_is_kept_out_of_the_ledger() {
+    let db = TestDatabase::create(Server::A);
+    tenants(&db, 1);
+    let fleet = TestFleet::new(&db).probe_migrations(1..=1);
+    fleet.json(&["migrate"], 0);
+    for column in ["started_at", "heartbeat_at", "finished_at"] {
+        db.try_execute(&format!(
+            "UPDATE fleet_control.runs SET {column} = '-infinity'"
+        ))
+        .expect_err("the ledger refuses it");
+    }
+}
+
+/// F22: reconcile also takes rows away that can be of no tenant.
+#[test]
+fn reconcile_takes_impossible_rows_away() {
+    let db = TestDatabase::create(Server::A);
+    let schemas = tenants(&db, 1);
+    let fleet = TestFleet::new(&db).probe_migrations(1..=1);
+    fleet.json(&["migrate"], 0);
+    db.execute(
+        "INSERT INTO fleet_control.tenants VALUES ('', '', 5), ('main', repeat('x', 100), 1)",
+    );
+    fleet.json(&["reconcile"], 0);
+    crate::support::assert_ledger_is_true(&db, &[("main", &db, &schemas)]);
+}

@@ -76,3 +76,13 @@ fn a_right_that_lacks_is_named_and_fails_its_tenant_alone() {
         assert_applied_exactly_once(&db, &others, &[1, 2]);
     }
 }
+
+/// F55: what has to be granted is told.
+#[test]
+fn the_grant_that_helps_is_told() {
+    let (db, _, fleet) = as_application();
+    db.execute("ALTER TABLE tenant_0002.t1 OWNER TO postgres");
+    let fleet = fleet.migration("V2__alter", "ALTER TABLE t1 ADD more text;\n");
+    let run = fleet.json(&["migrate"], 4);
+    assert_says(&tenant(&run, "tenant_0002")["failure"]["hint"], &["GRANT"]);
+}

@@ -2,7 +2,7 @@
 
 use crate::support::{
     PrivateServer, Proxy, Server, TestDatabase, TestFleet, assert_applied_exactly_once,
-    assert_public_is_empty, assert_says, assert_untouched, tenant, tenants,
+    assert_public_is_empty, assert_says, assert_untouched, query_with, tenant, tenants, wait_until,
 };
 
 /// F9: a standby is read by what looks and refused by what writes; that locks work there proves nothing.
@@ -131,4 +131,60 @@ fn event_triggers_of_the_database_are_obeyed() {
     assert_applied_exactly_once(&db, &schemas[..1], &[1, 2]);
     assert_applied_exactly_once(&db, &schemas[1..], &[1]);
     assert_public_is_empty(&db);
+}
+
+/// F9: reconcile writes, so a standby is refused in words and with 3.
+#[test]
+fn reconcile_on_a_standby_is_refused() {
+    let server = PrivateServer::start(&[]);
+    server.connect().execute("CREATE SCHEMA tenant_0001");
+    let fleet = TestFleet::without_database()
+        .database_url("main", &server.url("postgres"))
+        .probe_migrations(1..=1);
+    fleet.fleet(&["migrate"]).assert_code(0);
+    std::fs::write(server.pgdata().join("standby.signal"), "").expect("a server's folder");
+    server.restart("fast");
+    fleet
+        .fleet(&["reconcile"])
+        .assert_code(3)
+        .assert_stderr_has("standby");
+}
+
+/// F56: a password that is rotated in mid-run costs no more logins than there are workers.
+#[test]
+fn a_password_that_is_rotated_in_mid_run_locks_nobody_out() {
+    let server = PrivateServer::start(&["password_encryption = 'scram-sha-256'"]);
+    let session = server.connect();
+    session.execute(
+        "CREATE ROLE app LOGIN PASSWORD 'right'; GRANT CREATE ON DATABASE postgres TO app",
+    );
+    for n in 1..=40 {
+        session.execute(&format!("CREATE SCHEMA tenant_{n:04} AUTHORIZATION app"));
+    }
+    std::fs::write(
+        server.pgdata().join("pg_hba.conf"),
+        "host all app 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n",
+    )
+    .expect("a server's file");
+    session.execute("SELECT pg_reload_conf()");
+    let proxy = Proxy::start(&server.url("postgres"));
+    let url = proxy.url("postgres").replace("postgres@", "app:right@");
+    let fleet = TestFleet::without_database()
+        .database_url("main", &url)
+        .set("execution.concurrency", 2)
+        .probe_migrations(1..=1);
+    proxy.freeze(query_with("INSERT INTO fleet_schema_history"));
+    let run = fleet.spawn(&["-o", "json", "migrate"]);
+    wait_until("the run is about to begin", || proxy.frozen() == 1);
+    session.execute("ALTER ROLE app PASSWORD 'left'");
+    let before = proxy.connections();
+    proxy.thaw();
+    let run = run.wait();
+    let logins = proxy.connections() - before;
+    assert!(logins <= 2, "{logins} wrong logins\n{run}");
+    assert_eq!(
+        run.json()["totals"]["failed"],
+        0,
+        "no tenant is to blame\n{run}"
+    );
 }

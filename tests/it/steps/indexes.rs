@@ -181,6 +181,9 @@ fn two_installations_that_build_the_same_indexes_never_deadlock() {
         .set("databases.0.max_index_builds", 4)
         .set("execution.retry.attempts", 100);
     let first = fleet.folder.spawn(&["-o", "json", "migrate"]);
+    wait_until("it has read its config", || {
+        first.stderr_so_far().contains("Migrating")
+    });
     let fleet = Fleet {
         folder: fleet
             .folder

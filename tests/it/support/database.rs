@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::private_server::PrivateServer;
 use super::server::Server;
 use super::session::{FromText, Session, quote};
+use super::wait::wait_until;
 use super::witness::{BackendSampler, LockGuard};
 
 static CREATED: AtomicU32 = AtomicU32::new(0);
@@ -11,7 +13,9 @@ static CREATED: AtomicU32 = AtomicU32::new(0);
 /// An empty database, dropped at the end unless the test failed.
 pub(crate) struct TestDatabase {
     name: String,
-    server: Server,
+    url: String,
+    /// The shared server that it is dropped from at the end. One on a private server goes with it.
+    server: Option<Server>,
     session: Session,
 }
 
@@ -22,12 +26,35 @@ impl TestDatabase {
         let name = format!("fleet_test_{}_{number}", std::process::id());
         Session::connect(&server.url())
             .execute(&format!("CREATE DATABASE {name} TEMPLATE template0"));
-        let session = Session::connect(&server.database_url(&name));
+        let url = server.database_url(&name);
         Self {
+            session: Session::connect(&url),
             name,
-            server,
-            session,
+            url,
+            server: Some(server),
         }
+    }
+
+    /// The `postgres` database of a private server.
+    pub(crate) fn on(server: &PrivateServer) -> Self {
+        let url = server.url("postgres");
+        Self {
+            session: Session::connect(&url),
+            name: "postgres".to_owned(),
+            url,
+            server: None,
+        }
+    }
+
+    /// Opens its session again, after a private server has ended the last one: as soon as it is back.
+    pub(crate) fn reconnect(&mut self) {
+        wait_until("the server is back", || {
+            Session::try_connect(&self.url).is_ok_and(|session| {
+                let answers = session.try_execute("SELECT 1").is_ok();
+                self.session = session;
+                answers
+            })
+        });
     }
 
     /// What it is called.
@@ -37,7 +64,7 @@ impl TestDatabase {
 
     /// Where it is.
     pub(crate) fn url(&self) -> String {
-        self.server.database_url(&self.name)
+        self.url.clone()
     }
 
     /// Another session, for what has to happen beside the first one.
@@ -49,6 +76,11 @@ impl TestDatabase {
     #[track_caller]
     pub(crate) fn execute(&self, sql: &str) {
         self.session.execute(sql);
+    }
+
+    /// Runs statements that may fail, or whose session may be gone.
+    pub(crate) fn try_execute(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
+        self.session.try_execute(sql)
     }
 
     /// The one value of a query.
@@ -99,8 +131,10 @@ impl Drop for TestDatabase {
             eprintln!("kept for a look, while its server lives: {}", self.url());
             return;
         }
-        Session::connect(&self.server.url())
-            .execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        if let Some(server) = self.server {
+            Session::connect(&server.url())
+                .execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        }
     }
 }
 

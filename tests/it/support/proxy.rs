@@ -63,6 +63,11 @@ impl Proxy {
         self.control.add_rule(Action::CutAfter, matches);
     }
 
+    /// Whatever was to happen at a message that has not come does not happen any more.
+    pub(crate) fn forget_rules(&self) {
+        self.control.forget_rules();
+    }
+
     /// Resets every connection that there is, now.
     pub(crate) fn cut_all(&self) {
         for link in self.control.links() {

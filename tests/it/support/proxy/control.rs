@@ -72,6 +72,10 @@ impl Control {
         self.state().rules.push(Rule { action, matches });
     }
 
+    pub(super) fn forget_rules(&self) {
+        self.state().rules.clear();
+    }
+
     /// Notes a message and says what is to happen to it. The rule that says so is used up.
     pub(super) fn arrived(&self, message: &Arc<Message>) -> Option<Action> {
         let mut state = self.state();
