@@ -64,6 +64,8 @@ impl TcpServer {
         let postgres = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap();
         for statement in statements {
             let psql = Command::new("psql")
+                // PostgreSQL 13 and older would make passwords that scram cannot check
+                .env("PGOPTIONS", "-c password_encryption=scram-sha-256")
                 .args([lease.url(), "-v", "ON_ERROR_STOP=1", "-qc", statement])
                 .status();
             assert!(psql.unwrap().success(), "{statement}");

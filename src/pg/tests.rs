@@ -61,12 +61,14 @@ async fn settings_hold_against_those_of_the_role(port: u16) {
         ("client_min_messages", "warning"),
         ("default_transaction_isolation", "read committed"),
         ("application_name", "fleet test"),
-        ("client_connection_check_interval", "1s"),
         ("work_mem", "1MB"),
     ] {
         let found = value(&session, &format!("SHOW {setting}")).await;
         assert_eq!(found, expected, "{setting}");
     }
+    // no such setting before PostgreSQL 14
+    let check = "SELECT coalesce(current_setting('client_connection_check_interval', true), '1s')";
+    assert_eq!(value(&session, check).await, "1s");
     let error = session
         .batch_execute("CREATE TABLE lost()")
         .await

@@ -132,8 +132,13 @@ impl Drop for TestDatabase {
             return;
         }
         if let Some(server) = self.server {
-            Session::connect(&server.url())
-                .execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+            let session = Session::connect(&server.url());
+            // WITH (FORCE) came with PostgreSQL 13; without it, too, DROP waits for those that are told to go
+            session.execute(&format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'",
+                self.name
+            ));
+            session.execute(&format!("DROP DATABASE {}", self.name));
         }
     }
 }
