@@ -140,18 +140,10 @@ fn killed_in_the_middle(statement: &str) -> Fleet {
     fleet
 }
 
-/// PostgreSQL 13 and older look for a dead client only between statements: there somebody has to end what it ran.
-fn end_what_the_server_cannot_notice(db: &TestDatabase) {
-    db.rows(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
-         AND application_name LIKE 'fleet%' AND current_setting('server_version_num')::int < 140000",
-    );
-}
-
 #[test]
 fn status_and_runs_say_that_a_killed_run_was_cut_off() {
     let fleet = killed_in_the_middle("SELECT pg_sleep(600);\n");
-    end_what_the_server_cannot_notice(&fleet.db);
+    fleet.db.end_what_the_server_cannot_notice();
     wait_until("the server has noticed", || fleet.db.fleet_backends() == 0);
 
     let status = fleet.folder.json(&["status"], 0);
@@ -185,7 +177,7 @@ fn the_next_run_closes_a_killed_one_as_interrupted() {
 #[test]
 fn a_statement_that_outlives_its_fleet_does_not_fail_the_next_run() {
     let fleet = killed_in_the_middle("SELECT pg_sleep(600);\n");
-    end_what_the_server_cannot_notice(&fleet.db);
+    fleet.db.end_what_the_server_cannot_notice();
     // the dead run's statements still run and hold their tenants' locks
     fleet
         .folder
@@ -205,7 +197,7 @@ fn a_ledger_write_that_outlives_its_fleet_does_not_hold_up_the_next_run() {
     wait_until("the ledger waits", || lock.waiters() == 1);
     child.kill();
     child.wait().assert_code(137);
-    end_what_the_server_cannot_notice(&fleet.db);
+    fleet.db.end_what_the_server_cannot_notice();
 
     // the dead run's session holds the lease until its server notices
     let next = fleet.folder.spawn(&["migrate"]);

@@ -12,6 +12,7 @@ fn killed_behind_a_writer(fleet: &Fleet) {
     wait_until("the statement waits", || writer.waiters() == 1);
     run.kill();
     run.wait().assert_code(137);
+    fleet.db.end_what_the_server_cannot_notice();
     wait_until("the server has noticed", || fleet.db.fleet_backends() == 0);
     writer.release();
 }
@@ -161,6 +162,7 @@ fn a_partition_is_detached_once() {
     wait_until("the statement waits", || reader.waiters() == 1);
     run.kill();
     run.wait().assert_code(137);
+    fleet.db.end_what_the_server_cannot_notice();
     wait_until("the server has noticed", || fleet.db.fleet_backends() == 0);
     reader.release();
 
@@ -191,6 +193,7 @@ fn killed_in_a_procedure() -> Fleet {
     wait_until("the procedure waits", || gate.waiters() == 1);
     run.kill();
     run.wait().assert_code(137);
+    fleet.db.end_what_the_server_cannot_notice();
     wait_until("the server has noticed", || fleet.db.fleet_backends() == 0);
     gate.release();
     fleet

@@ -119,6 +119,16 @@ impl TestDatabase {
             super::witness::IS_FLEET_HERE
         ))
     }
+
+    /// To be called after a kill. PostgreSQL 13 and older look for a dead client only between statements: there
+    /// somebody has to end what it has left.
+    pub(crate) fn end_what_the_server_cannot_notice(&self) {
+        self.rows(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE {} AND current_setting('server_version_num')::int < 140000",
+            super::witness::IS_FLEET_HERE
+        ));
+    }
 }
 
 impl Drop for TestDatabase {
