@@ -27,9 +27,11 @@ const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r
       count(*) FILTER (WHERE outcome = 'skipped') AS skipped \
       FROM run_tenants WHERE run_id = r.id) t";
 
+/// An attempt, also from a control schema of an older fleet, which has no notes yet.
 const ATTEMPTS: &str = "a.run_id, a.database, a.schema, a.attempt, \
     to_char(a.ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), a.duration_ms, a.outcome, a.applied, \
-    a.migration, a.statement, a.line, a.sqlstate, a.class, a.message, a.detail, a.hint, a.context, a.blocked_by, a.notes";
+    a.migration, a.statement, a.line, a.sqlstate, a.class, a.message, a.detail, a.hint, a.context, a.blocked_by, \
+    ARRAY(SELECT jsonb_array_elements_text(coalesce(to_jsonb(a) -> 'notes', '[]')))";
 
 impl Control {
     /// The newest runs, newest first.
@@ -129,7 +131,7 @@ impl Control {
             .client()
             .query(
                 &format!(
-                    "SELECT {ATTEMPTS} FROM attempts a WHERE a.run_id = $1 AND (a.outcome <> 'succeeded' OR cardinality(a.notes) > 0) \
+                    "SELECT {ATTEMPTS} FROM attempts a WHERE a.run_id = $1 AND (a.outcome <> 'succeeded' OR to_jsonb(a) -> 'notes' <> '[]') \
                      ORDER BY a.database, a.schema, a.attempt"
                 ),
                 &[&run.id.as_str()],

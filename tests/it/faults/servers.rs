@@ -183,3 +183,28 @@ fn a_full_disk_stops_the_work_on_its_server() {
         &["not attempted", "No space left"],
     );
 }
+
+/// F4: a migration that brings its server down does so a few times, not once for each tenant and attempt.
+#[test]
+fn a_migration_that_kills_its_server_is_stopped() {
+    let server = PrivateServer::start(&[]);
+    let mut db = TestDatabase::on(&server);
+    tenants(&db, 30);
+    let fleet = impatient(TestFleet::new(&db))
+        .set("execution.concurrency", 1)
+        .set("execution.retry.attempts", 50)
+        .migration(
+            "V1__deadly",
+            "COPY (SELECT 1) TO PROGRAM 'kill -9 $PPID; cat > /dev/null';\n",
+        );
+    let run = fleet.fleet(&["-o", "json", "migrate"]);
+    run.assert_code(4).assert_stderr_has("given up");
+    let document = run.json();
+    assert_says(
+        &tenant(&document, "tenant_0030")["reason"],
+        &["not attempted", "went down"],
+    );
+    db.reconnect();
+    let crashes = server.log().matches("was terminated by signal 9").count();
+    assert!((2..=8).contains(&crashes), "{crashes} crashes");
+}

@@ -58,6 +58,42 @@ fn a_control_schema_of_an_older_fleet_is_upgraded() {
     }
 }
 
+/// F20: what only looks leaves an older control schema as it is, and reads it.
+#[test]
+fn a_control_schema_of_an_older_fleet_can_be_read() {
+    let db = TestDatabase::create(Server::A);
+    tenants(&db, 2);
+    let fleet = TestFleet::new(&db).migration("V1__bad", "SELECT 1/0;\n");
+    fleet.json(&["migrate"], 4);
+    let files = control_migrations();
+    db.execute(&format!(
+        "ALTER SCHEMA fleet_control RENAME TO newer; CREATE SCHEMA fleet_control;
+         SET search_path = fleet_control; {}; RESET search_path;
+         CREATE TABLE fleet_control.fleet_schema_history AS
+           SELECT * FROM newer.fleet_schema_history WHERE version = 1;
+         INSERT INTO fleet_control.runs (id, command, set_fingerprint, started_by, fleet_version, lease_token, lease_backend,
+             finished_at, outcome, exit_code)
+           SELECT id, command, set_fingerprint, started_by, fleet_version, lease_token, lease_backend,
+             finished_at, outcome, exit_code FROM newer.runs;
+         INSERT INTO fleet_control.run_tenants SELECT * FROM newer.run_tenants;
+         INSERT INTO fleet_control.attempts (run_id, database, schema, attempt, duration_ms, outcome, applied, message, class)
+           SELECT run_id, database, schema, attempt, duration_ms, outcome, applied, message, class FROM newer.attempts;
+         DROP SCHEMA newer CASCADE",
+        files[0]
+    ));
+    for command in [
+        &["status"][..],
+        &["runs"],
+        &["show", "-v"],
+        &["status", "--tenant", "tenant_0001"],
+    ] {
+        fleet.fleet(command).assert_code(0);
+    }
+    let version: i64 = db.query_one("SELECT max(version) FROM fleet_control.fleet_schema_history");
+    assert_eq!(version, 1, "nothing was upgraded by looking");
+    fleet.json(&["resume"], 4);
+}
+
 /// F20: a control schema that exists and is empty, as after a crash or a careful administrator, is filled.
 #[test]
 fn an_empty_control_schema_is_filled() {
