@@ -175,10 +175,19 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// Whether the connection is gone, or cannot be had just now: another try may help.
+    /// Whether another try may help: the connection is gone, or somebody stands in the way.
     fn is_transient(&self) -> bool {
         match self {
             Self::Connect(error) => error.class() == FailureClass::Transient,
+            Self::Query { cause, .. } => pg::failure_of(cause).class == FailureClass::Transient,
+            _ => false,
+        }
+    }
+
+    /// Whether there is no connection any more, so that it is not known whether a write was committed.
+    fn is_connection_lost(&self) -> bool {
+        match self {
+            Self::Connect(_) => true,
             Self::Query { cause, .. } => pg::is_connection_lost(cause),
             _ => false,
         }

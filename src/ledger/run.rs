@@ -193,19 +193,30 @@ impl PgLedger {
     async fn write(&mut self, write: Write<'_>) -> Result<(), LedgerError> {
         let deadline = Instant::now() + self.reconnect;
         let mut pause = FIRST_PAUSE;
+        let mut is_connected = true;
         loop {
-            let error = match self.try_write(&write).await {
-                Ok(()) => break,
-                Err(error) if error.is_transient() && Instant::now() < deadline => error,
-                Err(error) => return Err(error),
-            };
+            if is_connected {
+                match self.try_write(&write).await {
+                    Ok(()) => break,
+                    Err(error) if error.is_transient() && Instant::now() < deadline => {
+                        is_connected = !error.is_connection_lost();
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
             tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+            if is_connected {
+                continue;
+            }
             match self.come_back().await {
                 Ok(Some(writes)) if writes > self.writes => break,
-                Ok(_) => {}
-                Err(again) if again.is_transient() => drop(error),
-                Err(final_) => return Err(final_),
+                Ok(None) if Instant::now() >= deadline => {
+                    return Err(LedgerError::LeaseLost(self.run.to_string()));
+                }
+                Ok(ours) => is_connected = ours.is_some(),
+                Err(error) if error.is_transient() && Instant::now() < deadline => {}
+                Err(error) => return Err(error),
             }
         }
         self.writes += 1;

@@ -34,17 +34,16 @@ pub(super) enum Mismatch {
 impl Identity {
     /// Asks a server.
     pub(super) async fn of(client: &Client) -> Result<Self, tokio_postgres::Error> {
-        let facts = client
-            .simple_query(
+        // a message of its own for what a role may not be allowed to ask, sent with the other one
+        let (facts, identifier) = tokio::join!(
+            client.simple_query(
                 "SELECT (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()), \
                    pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('search_path') IN ('', '\"\"')",
-            )
-            .await?;
+            ),
+            client.simple_query("SELECT system_identifier FROM pg_catalog.pg_control_system()"),
+        );
+        let facts = facts?;
         let text = |column| first(&facts, column).unwrap_or_default();
-        // by itself: a role that may not ask must not fail the rest
-        let identifier = client
-            .simple_query("SELECT system_identifier FROM pg_catalog.pg_control_system()")
-            .await;
         Ok(Self {
             system_identifier: identifier.ok().and_then(|answer| first(&answer, 0)),
             database_oid: text(0),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio_postgres::Client;
 
 use super::SessionOptions;
@@ -52,19 +53,17 @@ pub(super) async fn settle(client: &Client, server_version: Option<&str>) -> Vec
     if major >= 17 {
         settings.push("transaction_timeout=0".to_owned());
     }
-    let mut taken = Vec::new();
-    // messages of their own, so that one that is not known does not take the others with it
-    let _ = client.batch_execute("SET idle_session_timeout=0").await;
-    for setting in settings {
-        if client
-            .batch_execute(&format!("SET {setting}"))
-            .await
-            .is_ok()
-        {
-            taken.push(setting);
-        }
-    }
-    taken
+    // messages of their own, so that one that is not known does not take the others with it, and sent
+    // together, so that they cost one round trip
+    let set = |setting: String| async move {
+        let result = client.batch_execute(&format!("SET {setting}")).await;
+        result.ok().map(|()| setting)
+    };
+    let (_, taken) = tokio::join!(
+        set("idle_session_timeout=0".to_owned()),
+        join_all(settings.into_iter().map(set)),
+    );
+    taken.into_iter().flatten().collect()
 }
 
 /// `15.18 (Debian 15.18-0+deb12u1)`, `17beta1`.

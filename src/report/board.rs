@@ -95,7 +95,8 @@ impl Board {
                     busy.hear(progress);
                 }
             }
-            RolloutEvent::AttemptFailedWillRetry { tenant, .. } => self.end(tenant),
+            RolloutEvent::AttemptFailedWillRetry { tenant, .. }
+            | RolloutEvent::TenantPutOff { tenant } => self.end(tenant),
             RolloutEvent::TenantFinished { result, .. } => self.end(&result.tenant),
             RolloutEvent::CancelBegun { .. }
             | RolloutEvent::DatabaseLost { .. }

@@ -55,6 +55,10 @@ enum Line<'a> {
         tenant: TenantKey<'a>,
         migration: &'a str,
     },
+    TenantPutOff {
+        #[serde(flatten)]
+        tenant: TenantKey<'a>,
+    },
     StepStarted {
         #[serde(flatten)]
         tenant: TenantKey<'a>,
@@ -129,6 +133,9 @@ fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
             tenant: TenantKey::of(tenant),
             attempt: *attempt,
             pending: *pending,
+        },
+        RolloutEvent::TenantPutOff { tenant } => Line::TenantPutOff {
+            tenant: TenantKey::of(tenant),
         },
         RolloutEvent::TenantProgress { tenant, progress } => {
             progress_line(TenantKey::of(tenant), progress)

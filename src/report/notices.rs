@@ -68,6 +68,7 @@ impl Notices {
             }
             RolloutEvent::RunStarted { .. }
             | RolloutEvent::AttemptStarted { .. }
+            | RolloutEvent::TenantPutOff { .. }
             | RolloutEvent::RunFinished { .. } => None,
         }
     }

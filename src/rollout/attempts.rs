@@ -84,7 +84,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         match cause {
             None => self.reached(job, duration),
             Some(MigrateErrorCause::Cancelled) => {
-                let reason = "its statement was cancelled by the second stop signal; what was in a transaction was rolled back";
+                let reason = "its statement was cancelled by the second stop signal; what runs without a transaction is settled by the next run";
                 self.finish(
                     job,
                     duration,
@@ -134,8 +134,15 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             let verdict = of_given_up(&job, why);
             self.leave_with(job, verdict);
         } else {
+            self.put_off(&job);
             self.queue.defer(job);
         }
+    }
+
+    fn put_off(&self, job: &Job) {
+        self.emit(RolloutEvent::TenantPutOff {
+            tenant: job.assignment.tenant.id.clone(),
+        });
     }
 
     /// The tenant was not touched, so that this is no attempt at it.
@@ -148,6 +155,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             self.leave(job);
             return;
         }
+        self.put_off(&job);
         self.queue.put_back(job);
         if is_short
             && self.queue.in_flight(&database) > 0

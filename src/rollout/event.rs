@@ -44,6 +44,11 @@ pub enum RolloutEvent {
         /// What.
         progress: Progress,
     },
+    /// A worker let go of a tenant that goes on later: when it has its turn, or a connection.
+    TenantPutOff {
+        /// Which tenant.
+        tenant: TenantId,
+    },
     /// A transient failure; the tenant goes to the back of the queue.
     AttemptFailedWillRetry {
         /// Which tenant.

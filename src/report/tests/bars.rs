@@ -136,6 +136,38 @@ fn bars_show_the_run_and_who_is_busy() {
 }
 
 #[test]
+fn a_tenant_that_waits_for_its_turn_has_no_line_and_a_build_shows_how_far_it_is() {
+    let screen = Screen::new();
+    let mut bars = bars(&screen);
+    bars.report(&started(197, totals_of(0, 0)));
+    for schema in ["acme", "bolt"] {
+        bars.report(&attempt(schema, 1));
+    }
+    bars.report(&RolloutEvent::TenantPutOff {
+        tenant: tenant("bolt"),
+    });
+    bars.report(&RolloutEvent::TenantProgress {
+        tenant: tenant("acme"),
+        progress: crate::run::Progress::IndexBuild {
+            phase: "building index: scanning table".to_owned(),
+            percent: Some(40),
+            waits_for: None,
+        },
+    });
+    bars.draw();
+    let lines = screen.lines();
+    assert!(
+        !lines.iter().any(|line| line.contains("main/bolt")),
+        "{lines:?}"
+    );
+    let line = "  main/acme  building index: scanning table 40 %  ";
+    assert!(
+        lines.iter().any(|shown| shown.starts_with(line)),
+        "{lines:?}"
+    );
+}
+
+#[test]
 fn many_workers_leave_room_for_what_was_said() {
     let screen = Screen::new();
     let mut bars = bars(&screen);

@@ -96,6 +96,11 @@ fn a_build_waits_longer_than_lock_timeout_and_says_for_whom() {
         .find(|line| line.contains("waiting for old snapshots"))
         .expect("an event");
     assert!(event.contains(&format!("pid {} ", old.pid())), "{event}");
+    let snapshots: i64 = fleet.db.query_one(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'fleet%' AND datname = current_database()
+           AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL) AND query NOT LIKE 'CREATE INDEX%'",
+    );
+    assert_eq!(snapshots, 0, "fleet itself is in the way of its build");
     old.execute("COMMIT");
     let run = run.wait();
     run.assert_code(0);
