@@ -121,7 +121,7 @@ crash_tests! {
     k1_control_schema_half_made: "K1", 1;
     k2_run_recorded_and_nothing_claimed: "K2", 1;
     k3_connection_taken_or_lock_held: "K3", 16;
-    k4_transaction_begun: "K4", 48;
+    k4_transaction_begun: "K4", 40;
     k5_statement_done: "K5", 40;
     k6_history_row_written: "K6", 16;
     k7_committed: "K7", 16;
