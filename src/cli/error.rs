@@ -166,7 +166,7 @@ pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
                 return Some(ExitCode::Usage);
             }
             if let Some(inventory) = cause.downcast_ref::<InventoryError>()
-                && inventory.is_connection_lost()
+                && passes(inventory)
             {
                 return Some(ExitCode::Unexpected);
             }
@@ -253,14 +253,14 @@ pub(super) fn message(error: &anyhow::Error) -> String {
     message
 }
 
-/// Whether a connection was lost while fleet was only looking: looking again may succeed.
-pub(super) fn is_connection_lost(error: &anyhow::Error) -> bool {
+/// Whether what was in the way of looking passes, so that looking again may succeed.
+pub(super) fn is_transient(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         if let Some(inventory) = cause.downcast_ref::<InventoryError>() {
-            return inventory.is_connection_lost();
+            return passes(inventory);
         }
         if let Some(HistoryError::Query { cause, .. }) = cause.downcast_ref::<HistoryError>() {
-            return pg::is_connection_lost(cause);
+            return pg::failure_of(cause).class == FailureClass::Transient;
         }
         let pg = match cause.downcast_ref::<HistoryError>() {
             Some(HistoryError::Connect(pg)) => Some(pg),
@@ -268,4 +268,15 @@ pub(super) fn is_connection_lost(error: &anyhow::Error) -> bool {
         };
         pg.is_some_and(|pg| pg.class() == FailureClass::Transient)
     })
+}
+
+/// A connection that was lost, a server that goes down, a lock.
+fn passes(error: &InventoryError) -> bool {
+    match error.sqlstate() {
+        None => false,
+        Some(None) => true,
+        Some(Some(code)) => {
+            pg::sqlstate_class(&SqlState::from_code(code)) == FailureClass::Transient
+        }
+    }
 }

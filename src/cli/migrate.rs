@@ -9,7 +9,7 @@ use anyhow::Context;
 use tokio::sync::mpsc;
 
 use super::fleet::{Fleet, Found, Needed};
-use super::open::looking;
+use super::open::{find_writable, looking};
 use super::options::{Global, MigrateArguments, Selection};
 use super::output::Output;
 use super::signals::{self, Stop};
@@ -50,12 +50,7 @@ async fn migrate(
     let target = plan::resolve_target(&set, arguments.to)?;
     let prepare = async {
         // first what may be refused: the lease brings a control schema with it
-        let patience = fleet.config.execution.reconnect_timeout;
-        let tenants = looking(patience, output, async || {
-            fleet.check_writable().await?;
-            fleet.tenants(&arguments.selection).await
-        });
-        let tenants = tenants.await?;
+        let tenants = find_writable(fleet, &arguments.selection, output).await?;
         let lease = take_lease(fleet, arguments.wait, output).await?;
         Ok((lease, tenants))
     };
@@ -185,6 +180,7 @@ impl Order {
             selection: self.selection.typed(),
             started_by: started_by(),
             sessions: fleet.sessions.clone(),
+            lease: fleet.config.control.lease,
             up_to_date: (plan.tenants.len() - tenants.len()) as u64,
             tenants,
             seen: plan

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use super::error::{self, Refusal};
-use super::fleet::OpenDatabase;
+use super::fleet::{Fleet, Found, OpenDatabase};
+use super::options::Selection;
 use super::output::Output;
 use crate::config::{Config, Url};
 use crate::pg::{self, ConnectionUrl, EmbeddedLease, EmbeddedServer, PgError, SessionOptions};
@@ -19,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How soon a server that is starting is asked again.
 const REACH_AGAIN: Duration = Duration::from_millis(200);
 
-/// Does something that only looks, again where a connection was lost on the way.
+/// Does something that only looks, again where something was in the way that passes.
 pub(super) async fn looking<T>(
     patience: Duration,
     output: &Output,
@@ -29,7 +30,7 @@ pub(super) async fn looking<T>(
     let mut is_told = false;
     loop {
         let error = match look().await {
-            Err(error) if error::is_connection_lost(&error) && Instant::now() < deadline => error,
+            Err(error) if error::is_transient(&error) && Instant::now() < deadline => error,
             result => return result,
         };
         if !is_told {
@@ -42,6 +43,20 @@ pub(super) async fn looking<T>(
         }
         tokio::time::sleep(REACH_AGAIN.mul_f64(0.5 + fastrand::f64())).await;
     }
+}
+
+/// The tenants of servers that can be written.
+pub(super) async fn find_writable(
+    fleet: &Fleet,
+    selection: &Selection,
+    output: &Output,
+) -> anyhow::Result<Found> {
+    let patience = fleet.config.execution.reconnect_timeout;
+    let finding = looking(patience, output, async || {
+        fleet.check_writable().await?;
+        fleet.tenants(selection).await
+    });
+    Box::pin(finding).await
 }
 
 /// A server that is down or refuses us is told before anything else.

@@ -7,6 +7,7 @@ use anyhow::Context;
 use super::error::Refusal;
 use super::fleet::{Fleet, Found, Needed};
 use super::migrate::{Order, take_lease};
+use super::open::find_writable;
 use super::options::{Global, ResumeArguments};
 use super::output::Output;
 use super::signals::{self, Stop};
@@ -46,7 +47,7 @@ async fn resume(
             return Ok(None);
         };
         let left = lease.control().unfinished_tenants(&run.id).await?;
-        let tenants = fleet.tenants(&arguments.selection).await?;
+        let tenants = find_writable(fleet, &arguments.selection, output).await?;
         Ok(Some((lease, run, left, tenants)))
     };
     let prepared = signals::unless_stopped(stop, prepare).await?;
@@ -90,9 +91,7 @@ async fn resume(
         target,
         concurrency: arguments.concurrency,
     };
-    order
-        .execute(fleet, lease, &set, tenants, output, stop)
-        .await
+    Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
 }
 
 fn notice_changed_set(run: &RunRecord, set: &MigrationSet, output: &Output) {

@@ -37,9 +37,13 @@ pub(super) async fn execute(
         return Err(Refusal::NothingSelected.into());
     }
     let fleet = Fleet::open(global, Needed::Tenants(&arguments.selection), output).await?;
-    let settled = settle(&fleet, arguments).await;
+    let mut settled = Vec::new();
+    let done = settle(&fleet, arguments, &mut settled).await;
     fleet.close().await?;
-    let settled = settled?;
+    if settled.is_empty() {
+        done?;
+        return Err(Refusal::NothingInDoubt.into());
+    }
     let word = match arguments.verdict {
         SettleVerdict::Done => "done",
         SettleVerdict::Again => "again",
@@ -48,27 +52,31 @@ pub(super) async fn execute(
         settled: settled.iter().map(|settled| row(settled, word)).collect(),
     };
     output.result(|out, _, _| write(out, &settled, word), &document)?;
-    Ok(ExitCode::Done)
+    match done {
+        Ok(()) => Ok(ExitCode::Done),
+        // what was settled before is told
+        Err(error) => Ok(output.complain(&error).0),
+    }
 }
 
-async fn settle(fleet: &Fleet, arguments: &SettleArguments) -> anyhow::Result<Vec<Settled>> {
+async fn settle(
+    fleet: &Fleet,
+    arguments: &SettleArguments,
+    settled: &mut Vec<Settled>,
+) -> anyhow::Result<()> {
     fleet.check_writable().await?;
     let tenants = fleet.tenants(&arguments.selection).await?;
     let verdict = match arguments.verdict {
         SettleVerdict::Done => Verdict::Done,
         SettleVerdict::Again => Verdict::Again,
     };
-    let mut all = Vec::new();
     for tenant in &tenants.selected {
         let Some(pool) = fleet.pool(&tenant.id.database) else {
             continue;
         };
-        all.extend(migrator::settle_by_hand(pool, &tenant.id, verdict).await?);
+        settled.extend(migrator::settle_by_hand(pool, &tenant.id, verdict).await?);
     }
-    if all.is_empty() {
-        return Err(Refusal::NothingInDoubt.into());
-    }
-    Ok(all)
+    Ok(())
 }
 
 fn row<'a>(settled: &'a Settled, verdict: &'a str) -> Row<'a> {

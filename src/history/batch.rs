@@ -146,27 +146,6 @@ fn select_steps(schema: &SchemaName) -> String {
     )
 }
 
-/// Reads the steps that a tenant's own table notes; none where there is no such table.
-///
-/// # Errors
-/// The server's.
-pub async fn read_steps(
-    client: &Client,
-    schema: &SchemaName,
-) -> Result<Vec<StepRow>, tokio_postgres::Error> {
-    let answers = match client.simple_query(&select_steps(schema)).await {
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(Vec::new()),
-        answers => answers?,
-    };
-    Ok(answers
-        .iter()
-        .filter_map(|answer| match answer {
-            SimpleQueryMessage::Row(row) => parse_step(row),
-            _ => None,
-        })
-        .collect())
-}
-
 /// The columns are NOT NULL and fleet's own.
 fn parse_step(row: &SimpleQueryRow) -> Option<StepRow> {
     Some(StepRow {

@@ -154,7 +154,7 @@ async fn count_relations(
     Ok(in_use)
 }
 
-/// How many relations each of these schemas holds beside the history table. Those of an extension do
+/// How many relations each of these schemas holds beside fleet's own tables. Those of an extension do
 /// not count; schemas without any are left out.
 pub(super) async fn relations(
     client: &Client,
@@ -169,11 +169,11 @@ pub(super) async fn relations(
         .query(
             "SELECT n.nspname::text, pg_catalog.count(*) FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relname <> $2 \
+             WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relname NOT IN ($2, $3) \
                AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
                  WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') \
              GROUP BY n.nspname",
-            &[&names, &table],
+            &[&names, &table, &STEPS_TABLE],
         )
         .await?;
     Ok(rows

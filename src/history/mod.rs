@@ -17,7 +17,6 @@ use tokio_postgres::Client;
 use crate::pg::{self, PgError, Pool};
 use crate::plan::{AppliedRow, HistorySnapshot, VersionColumn};
 use crate::tenant::{DatabaseName, SchemaName};
-pub use batch::read_steps;
 use catalog::{Found, HistoryTable};
 
 /// Where a tenant's own schema notes the steps of a migration that runs without a transaction. It is

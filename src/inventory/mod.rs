@@ -12,6 +12,7 @@ mod registry;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 pub use fault::{NameFault, TenantProblem};
@@ -96,12 +97,12 @@ pub enum InventoryError {
 }
 
 impl InventoryError {
-    /// Whether no server has spoken: the connection is gone, and another try may succeed.
-    pub fn is_connection_lost(&self) -> bool {
+    /// What the server said, or that it said nothing: None where it is not the server's matter.
+    pub fn sqlstate(&self) -> Option<Option<&str>> {
         match self {
-            Self::Catalog { cause, .. } => cause.code().is_none(),
-            Self::Query { failure, .. } => failure.sqlstate.is_none(),
-            Self::SearchPath { .. } | Self::Columns { .. } | Self::BadTenants { .. } => false,
+            Self::Catalog { cause, .. } => Some(cause.code().map(SqlState::code)),
+            Self::Query { failure, .. } => Some(failure.sqlstate.as_deref()),
+            Self::SearchPath { .. } | Self::Columns { .. } | Self::BadTenants { .. } => None,
         }
     }
 }

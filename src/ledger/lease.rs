@@ -10,15 +10,19 @@ use std::time::Duration;
 use siphasher::sip::SipHasher13;
 use tokio::time::Instant;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::LedgerError;
 use super::control::Control;
 
 const LEASE_POLL: Duration = Duration::from_millis(50);
 
-/// A run that is still being planned has no row and no heartbeat: it is silent for that much longer
-/// before it is taken for dead.
-const PLANNING_FACTOR: u32 = 8;
+/// A run that is still being planned has no row and no heartbeat: it is taken for dead after such a
+/// silence at the earliest.
+const PLANNING_PATIENCE: Duration = Duration::from_mins(5);
+
+/// How long a session that is told to end may take.
+const END_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The right to open a run, for as long as the connection lives.
 pub struct Lease {
@@ -40,17 +44,16 @@ struct Holder {
     words: String,
     /// Since it was last heard of, by the database's clock.
     silent: Duration,
-    /// Whether it has a run, and with it a heartbeat.
-    has_run: bool,
+    /// How long its own lease lasts; None where it has no run yet.
+    lasts: Option<Duration>,
 }
 
 impl Holder {
     /// Whether it has been silent for longer than one that lives would be.
     fn is_dead(&self, lasts: Duration) -> bool {
-        let patience = if self.has_run {
-            lasts
-        } else {
-            lasts.saturating_mul(PLANNING_FACTOR)
+        let patience = match self.lasts {
+            Some(own) => own,
+            None => lasts.max(PLANNING_PATIENCE),
         };
         self.silent > patience
     }
@@ -93,8 +96,10 @@ impl Control {
                 restarting
             } else {
                 match self.holder().await? {
-                    Some(holder) if holder.is_dead(terms.lasts) => {
-                        self.end_session(&holder, &tell).await?;
+                    Some(holder)
+                        if holder.is_dead(terms.lasts)
+                            && self.end_session(&holder, &tell).await? =>
+                    {
                         continue;
                     }
                     Some(holder) => holder.words,
@@ -137,27 +142,45 @@ impl Control {
         Ok(())
     }
 
-    /// Ends the session of a holder that is taken for dead: with it goes the lock.
-    async fn end_session(&self, holder: &Holder, tell: &impl Fn(&str)) -> Result<(), LedgerError> {
+    /// Ends the session of a holder that is taken for dead: with it goes the lock. False where that
+    /// cannot be done.
+    async fn end_session(
+        &self,
+        holder: &Holder,
+        tell: &impl Fn(&str),
+    ) -> Result<bool, LedgerError> {
         let ended = self
             .client()
-            .query_one("SELECT pg_catalog.pg_terminate_backend($1)", &[&holder.pid])
-            .await
-            .map_err(LedgerError::query("end the session of a dead run"))?;
-        if ended.get(0) {
-            tell(&format!(
-                "taking over: not a sign of life from {}",
-                holder.words
-            ));
-        }
+            .query_opt(
+                &format!(
+                    "SELECT pg_catalog.pg_terminate_backend(l.pid) FROM pg_catalog.pg_locks l WHERE {IS_LEASE} AND l.pid = $2"
+                ),
+                &[&self.lease_key(), &holder.pid],
+            )
+            .await;
+        match ended {
+            // another role's, which is not ours to end
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                return Ok(false);
+            }
+            ended => ended.map_err(LedgerError::query("end the session of a dead run"))?,
+        };
+        let deadline = Instant::now() + END_PATIENCE;
         while self
             .holder()
             .await?
             .is_some_and(|now| now.pid == holder.pid)
         {
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
             tokio::time::sleep(LEASE_POLL).await;
         }
-        Ok(())
+        tell(&format!(
+            "taking over: not a sign of life from {}",
+            holder.words
+        ));
+        Ok(true)
     }
 
     /// Who holds the lease.
@@ -168,13 +191,12 @@ impl Control {
                 &format!(
                     "SELECT l.pid, {RUN_IN_WORDS}, \
                        extract(epoch FROM clock_timestamp() - coalesce(r.heartbeat_at, a.state_change, clock_timestamp()))::float8, \
-                       r.id IS NOT NULL \
+                       r.lease_seconds \
                      FROM pg_catalog.pg_locks l \
                      LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
                      LEFT JOIN runs r ON r.lease_backend = l.pid AND r.finished_at IS NULL \
-                     WHERE l.granted AND l.locktype = 'advisory' AND l.objsubid = 1 \
-                       AND ((l.classid::int8 << 32) | l.objid::int8) = $1 \
-                       AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
+                       AND r.heartbeat_at >= a.backend_start \
+                     WHERE {IS_LEASE} \
                      ORDER BY r.started_at DESC LIMIT 1"
                 ),
                 &[&self.lease_key()],
@@ -187,20 +209,25 @@ impl Control {
                 .get::<_, Option<String>>(1)
                 .unwrap_or_else(|| "a run that is still being planned".to_owned()),
             silent: Duration::try_from_secs_f64(row.get(2)).unwrap_or_default(),
-            has_run: row.get(3),
+            lasts: row
+                .get::<_, Option<f64>>(3)
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         }))
     }
 
-    /// A run that may be alive though nobody holds its lock: the server has restarted since it was last
-    /// heard of, and it gets as long as a lease lasts to come back.
+    /// A run that may be alive though nobody holds its lock: the server has restarted or recovered since it
+    /// was last heard of, and from then on it has as long as its lease lasts to come back.
     async fn restarting(&self, lasts: Duration) -> Result<Option<String>, LedgerError> {
         let row = self
             .client()
             .query_opt(
                 &format!(
-                    "SELECT {RUN_IN_WORDS} FROM runs r WHERE finished_at IS NULL \
-                       AND heartbeat_at < pg_catalog.pg_postmaster_start_time() \
-                       AND heartbeat_at > clock_timestamp() - pg_catalog.make_interval(secs => $1) \
+                    // the checkpointer is started anew after a crash, which the postmaster outlives
+                    "SELECT {RUN_IN_WORDS} FROM runs r CROSS JOIN (SELECT coalesce( \
+                         (SELECT max(backend_start) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'checkpointer'), \
+                         pg_catalog.pg_postmaster_start_time()) AS since) server \
+                     WHERE finished_at IS NULL AND heartbeat_at < server.since \
+                       AND server.since > clock_timestamp() - pg_catalog.make_interval(secs => coalesce(r.lease_seconds, $1)) \
                      LIMIT 1"
                 ),
                 &[&lasts.as_secs_f64()],
@@ -219,11 +246,11 @@ impl Control {
         // nobody else's
         self.client()
             .execute(
-                "SELECT pg_catalog.pg_terminate_backend(l.pid) FROM pg_catalog.pg_locks l \
+                &format!(
+                    "SELECT pg_catalog.pg_terminate_backend(l.pid) FROM pg_catalog.pg_locks l \
                  JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
-                 WHERE l.granted AND l.locktype = 'advisory' AND l.objsubid = 1 \
-                   AND ((l.classid::int8 << 32) | l.objid::int8) = $1 \
-                   AND a.application_name = current_setting('application_name') AND a.pid <> pg_backend_pid()",
+                 WHERE {IS_LEASE} AND a.application_name = current_setting('application_name') AND a.pid <> pg_backend_pid()"
+                ),
                 &[&self.lease_key()],
             )
             .await
@@ -231,6 +258,11 @@ impl Control {
         Ok(false)
     }
 }
+
+/// In SQL: whether a row `l` of `pg_locks` is the lease whose key is `$1`, held.
+pub(super) const IS_LEASE: &str = "l.granted AND l.locktype = 'advisory' AND l.objsubid = 1 \
+    AND ((l.classid::int8 << 32) | l.objid::int8) = $1 \
+    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())";
 
 /// In SQL: a row `r` of `runs`, in words; NULL where there is none.
 const RUN_IN_WORDS: &str = "'run ' || r.id || ' (' || r.command || ', started by ' || r.started_by || ' ' \

@@ -17,6 +17,7 @@ const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r
       extract(epoch FROM coalesce(r.finished_at, clock_timestamp()) - r.started_at)::float8, \
       EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.granted \
         AND l.pid = r.lease_backend AND l.objsubid = 1 \
+        AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
         AND ((l.classid::int8 << 32) | l.objid::int8) = $1), \
       r.up_to_date, t.tenants, t.succeeded, t.up_to_date, t.failed, t.interrupted, t.skipped \
     FROM runs r CROSS JOIN LATERAL (SELECT count(*) AS tenants, \

@@ -106,6 +106,6 @@ pub struct RunDetail {
     pub run: RunRecord,
     /// Its tenants by name.
     pub tenants: Vec<RunTenantRecord>,
-    /// Attempts that did not succeed, by tenant and number.
+    /// Attempts that did not succeed, or that found a statement in doubt, by tenant and number.
     pub failed_attempts: Vec<AttemptRecord>,
 }

@@ -35,6 +35,8 @@ pub struct NewRun {
     pub started_by: String,
     /// What its sessions are called in `pg_stat_activity`.
     pub sessions: String,
+    /// Silence after which it is to be taken for dead.
+    pub lease: Duration,
     /// Tenants that have nothing to do.
     pub up_to_date: u64,
     /// The others.
@@ -132,9 +134,9 @@ async fn open_in(
     let opened = tx
         .query_one(
             "INSERT INTO runs (id, command, resumes, target, set_fingerprint, selection, started_by, \
-               fleet_version, lease_token, lease_backend, up_to_date, sessions) \
+               fleet_version, lease_token, lease_backend, up_to_date, sessions, lease_seconds) \
              SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD-HH24MISS-') || substr(md5(random()::text || clock_timestamp()), 1, 4), \
-               $1, $2, $3, $4, $5, $6, $7, md5(random()::text || clock_timestamp() || $6), pg_backend_pid(), $8, $9 \
+               $1, $2, $3, $4, $5, $6, $7, md5(random()::text || clock_timestamp() || $6), pg_backend_pid(), $8, $9, $10 \
              RETURNING id, lease_token",
             &[
                 &new.command,
@@ -146,6 +148,7 @@ async fn open_in(
                 &env!("CARGO_PKG_VERSION"),
                 &i64::try_from(new.up_to_date).unwrap_or(i64::MAX),
                 &new.sessions,
+                &new.lease.as_secs_f64(),
             ],
         )
         .await?;

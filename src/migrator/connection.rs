@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::Applied;
 use super::failure::{self, Guard};
 use super::message::{Envelope, ExpectedHead, Message, Part, Setup};
-use super::watch::{self, Watch};
+use super::watch::{self, Mark, Watch};
 use crate::crash;
 use crate::migration::{Migration, SessionUse, TransactionMode};
 use crate::pg::{CancelHandle, Pool};
@@ -26,6 +26,10 @@ use crate::run::{Failure, FailureClass, Progress};
 
 /// How long a cancelled statement may take to end before its connection is given up.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a statement of fleet's own may take beside its waiting for locks.
+pub(super) const OWN_TIMEOUT: Duration = Duration::from_mins(1);
+/// Why an answer was given up after a cancel request.
+pub(super) const NOT_CANCELLED: &str = "the server did not answer to the cancel request";
 /// How soon a cancel request is sent again.
 const CANCEL_AGAIN: Duration = Duration::from_millis(250);
 
@@ -184,7 +188,7 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
 
     /// Sends one transaction and follows it to its end.
     async fn send(&self, message: &Message, migrations: &[&Migration]) -> Result<(), End> {
-        let mark = Some(self.envelope.mark());
+        let mark = Mark::Own(self.envelope.mark());
         let watch = Watch::new(self.pool, &self.envelope.schema, mark);
         let completed = |statement| crash_in_transaction(message, statement);
         match self.exchange(&message.text, &watch, completed).await {
@@ -208,9 +212,10 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
         guard: Option<Guard>,
         watch: &Watch<'_>,
     ) -> End {
-        let lost = crate::pg::is_connection_lost(error);
+        let mut lost = crate::pg::is_connection_lost(error);
         if !lost {
-            let _ = self.client.batch_execute("ROLLBACK").await;
+            let rollback = self.client.batch_execute("ROLLBACK");
+            lost = tokio::time::timeout(OWN_TIMEOUT, rollback).await.is_err();
         }
         if self.abort.is_cancelled() && error.code() == Some(&SqlState::QUERY_CANCELED) {
             return End::Cancelled;
@@ -237,6 +242,11 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
         }
     }
 
+    /// How long a statement of fleet's own waits for a lock, in milliseconds.
+    pub(super) fn lock_timeout_ms(&self) -> u64 {
+        u64::try_from(self.envelope.lock_timeout_ms).unwrap_or(u64::MAX)
+    }
+
     /// One exchange with the server, through an abort if one is asked for. `completed` hears the
     /// number of each statement that is done, from 0.
     pub(super) async fn exchange(
@@ -251,7 +261,7 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
         let result = tokio::select! {
             biased;
             result = work => result.map_err(Ok),
-            () = self.cancel_once_aborted() => Err(Err("the server did not answer to the cancel request")),
+            () = self.cancel_once_aborted() => Err(Err(NOT_CANCELLED)),
             () = watch.until_lost(&self.tell) => {
                 Err(Err("the server has ended the statement, and its answer has not arrived"))
             }

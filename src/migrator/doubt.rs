@@ -7,7 +7,7 @@ use super::index::{self, IndexError};
 use crate::migration::{IndexBuild, ObjectName, Settlement, Step};
 use crate::run::{Failure, FailureClass};
 use crate::sql;
-use crate::tenant::{SchemaName, quote_identifier};
+use crate::tenant::SchemaName;
 
 /// A step as the tenant's own table notes it.
 pub(super) struct Noted {
@@ -55,17 +55,17 @@ impl Outcome {
 
 impl<'a> Doubt<'a> {
     /// What was run is what was noted, whatever the file says now.
-    pub(super) fn of(noted: &'a Noted, step: &Step, settlement: &Settlement) -> Self {
-        let is_edited = noted.hash != step.hash;
+    pub(super) fn of(noted: &'a Noted, step: Option<&Step>) -> Self {
         Self {
             noted,
-            settlement: if is_edited {
-                sql::settlement(&noted.statement)
-            } else {
-                settlement.clone()
-            },
-            is_edited,
+            settlement: sql::settlement(&noted.statement),
+            is_edited: step.is_none_or(|step| step.hash != noted.hash),
         }
+    }
+
+    /// Whether nobody queues behind what it waits for.
+    pub(super) fn waits_unseen(&self) -> bool {
+        !matches!(self.settlement, Settlement::PartitionDetached { .. })
     }
 
     /// Looks at what is there, and takes away what is only half there.
@@ -78,7 +78,7 @@ impl<'a> Doubt<'a> {
         match &self.settlement {
             Settlement::IndexBuilt(build) => self.index_built(client, schema, build, number).await,
             Settlement::IndexDropped(name) => {
-                let gone = !index::exists(client, schema, name).await?;
+                let gone = !index::exists(client, name).await?;
                 Ok(Outcome::is(
                     gone,
                     if gone {
@@ -96,7 +96,7 @@ impl<'a> Doubt<'a> {
                 )))
             }
             Settlement::PartitionDetached { parent, partition } => {
-                detached(client, schema, parent, partition).await
+                detached(client, parent, partition).await
             }
             Settlement::RunAgain => Ok(Outcome::NotDone(
                 "it is run again, which does no harm".to_owned(),
@@ -156,7 +156,7 @@ impl<'a> Doubt<'a> {
         IndexError::Found(Box::new(
             Failure::new(
                 FailureClass::Permanent,
-                format!("statement {number} ({statement}) was begun and interrupted, and whether it is done is not known: {why}"),
+                format!("statement {number} ({statement}) was begun and failed or was interrupted, and whether it is done is not known: {why}"),
             )
             .with_hint(
                 "look at what it did in this tenant, then say which: fleet settle done --tenant … \
@@ -170,24 +170,25 @@ impl<'a> Doubt<'a> {
 /// <https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DETACH-PARTITION>
 async fn detached(
     client: &Client,
-    schema: &SchemaName,
     parent: &ObjectName,
     partition: &ObjectName,
 ) -> Result<Outcome, IndexError> {
-    let qualified = |name: &ObjectName| {
-        let of = name.schema.as_deref().unwrap_or(schema.as_str());
-        format!("{}.{}", quote_identifier(of), quote_identifier(&name.name))
-    };
-    let (parent, partition) = (qualified(parent), qualified(partition));
+    let (parent, partition) = (index::in_sql(parent), index::in_sql(partition));
     let row = client
-        .query_opt(
-            "SELECT i.inhdetachpending FROM pg_catalog.pg_inherits i \
-             WHERE i.inhparent = pg_catalog.to_regclass($1) AND i.inhrelid = pg_catalog.to_regclass($2)",
+        .query_one(
+            "SELECT i.inhdetachpending, pg_catalog.to_regclass($1) IS NOT NULL AND pg_catalog.to_regclass($2) IS NOT NULL \
+             FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_inherits i \
+               ON i.inhparent = pg_catalog.to_regclass($1) AND i.inhrelid = pg_catalog.to_regclass($2)",
             &[&parent, &partition],
         )
         .await?;
-    match row.map(|row| row.get::<_, bool>(0)) {
-        None => Ok(Outcome::Done("the partition is detached".to_owned())),
+    let (pending, both_exist): (Option<bool>, bool) = (row.get(0), row.get(1));
+    match pending {
+        None if both_exist => Ok(Outcome::Done("the partition is detached".to_owned())),
+        // the server says best what is the matter
+        None => Ok(Outcome::NotDone(
+            "a table is missing; it is run again".to_owned(),
+        )),
         Some(false) => Ok(Outcome::NotDone(
             "the partition is still attached, and is detached now".to_owned(),
         )),

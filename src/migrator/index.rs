@@ -114,17 +114,22 @@ pub(super) async fn find(
     Ok(same.into_iter().next())
 }
 
-/// The index that a statement drops.
-pub(super) async fn exists(
-    client: &Client,
-    schema: &SchemaName,
-    name: &ObjectName,
-) -> Result<bool, IndexError> {
-    let of = schema_of(schema, name);
+/// Whether there is what a statement names, looked up as the statement itself would.
+pub(super) async fn exists(client: &Client, name: &ObjectName) -> Result<bool, IndexError> {
     let row = client
-        .query_opt(&select("c.relname = $2"), &[&of, &name.name])
+        .query_one(
+            "SELECT pg_catalog.to_regclass($1) IS NOT NULL",
+            &[&in_sql(name)],
+        )
         .await?;
-    Ok(row.is_some())
+    Ok(row.get(0))
+}
+
+/// A name as it is written in SQL: without a schema, where there is none, so that the search path counts.
+pub(super) fn in_sql(name: &ObjectName) -> String {
+    let schema = name.schema.as_ref();
+    let schema = schema.map_or_else(String::new, |schema| quote_identifier(schema) + ".");
+    schema + &quote_identifier(&name.name)
 }
 
 /// What the definition of an index must look like, from building it on an empty copy of its table in
@@ -163,8 +168,15 @@ pub(super) async fn meant(
     client.batch_execute("ROLLBACK").await?;
     match definition {
         Ok(definition) => Ok(definition),
-        Err(error) if pg::is_connection_lost(&error) => Err(error.into()),
-        Err(_) => Ok(None),
+        // no right to make temporary tables, or what the file says does not fit the table any more
+        Err(error)
+            if error
+                .code()
+                .is_some_and(|code| code.code().starts_with("42")) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -216,12 +228,26 @@ pub(super) async fn clear_rebuilds(
     client: &Client,
     schema: &SchemaName,
 ) -> Result<Option<String>, IndexError> {
-    let left = select("NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$'");
-    let rows = client.query(&left, &[&schema.as_str()]).await?;
     let mut dropped = Vec::new();
-    for index in rows.iter().map(index) {
-        drop_invalid(client, schema.as_str(), &index).await?;
-        dropped.push(index.name);
+    for (of, condition) in [
+        (schema.as_str(), "true"),
+        // of large values that lie apart
+        (
+            "pg_toast",
+            "t.oid IN (SELECT o.reltoastrelid FROM pg_catalog.pg_class o \
+             WHERE o.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $2))",
+        ),
+    ] {
+        let left = format!(
+            "NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$' AND $2 <> '' AND {condition}"
+        );
+        let rows = client
+            .query(&select(&left), &[&of, &schema.as_str()])
+            .await?;
+        for index in rows.iter().map(index) {
+            drop_invalid(client, of, &index).await?;
+            dropped.push(index.name);
+        }
     }
     Ok((!dropped.is_empty()).then(|| format!("{} dropped", dropped.join(", "))))
 }

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{End, TenantConnection};
+use super::connection::{End, OWN_TIMEOUT, TenantConnection};
 use super::failure::{self, Guard};
 use super::message::{Envelope, ExpectedHead, Setup};
 use super::{
@@ -319,12 +319,19 @@ impl RefineryMigrator {
             }
         };
         let table = &self.settings.history_table;
-        let now = history::read_one(&connection, schema, table).await;
+        let reading = history::read_one(&connection, schema, table);
+        let Ok(now) = tokio::time::timeout(OWN_TIMEOUT, reading).await else {
+            pg::discard(connection);
+            return (MigrateErrorCause::Lost(Box::new(failure)), true);
+        };
         let failure = match (now, guard) {
             (Ok(HistorySnapshot::SchemaAbsent), _) if is_there => {
                 return (MigrateErrorCause::Gone, false);
             }
-            (Ok(now), None | Some(Guard::History)) if ExpectedHead::of(&now) != expected => {
+            (
+                Ok(now @ (HistorySnapshot::Rows { .. } | HistorySnapshot::NoTable { .. })),
+                None | Some(Guard::History),
+            ) if ExpectedHead::of(&now) != expected => {
                 // whatever failed, failed on what somebody else has made of the tenant
                 Guard::History.failure()
             }

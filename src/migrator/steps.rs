@@ -11,17 +11,26 @@ use std::time::Duration;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
 
-use super::connection::{Broken, End, TenantConnection, no_answer, now};
+use super::connection::{
+    Broken, End, NOT_CANCELLED, OWN_TIMEOUT, TenantConnection, no_answer, now,
+};
 use super::doubt::{Doubt, Noted, Outcome};
 use super::failure::{self, Guard};
 use super::index::{self, IndexError};
 use super::notes;
-use super::watch::Watch;
+use super::watch::{Mark, Watch};
 use crate::crash;
 use crate::migration::{Migration, Settlement, Step, StepKind};
 use crate::pg;
 use crate::plan::{Halfway, Refusal};
-use crate::run::{Failure, Progress};
+use crate::run::{Failure, FailureClass, Progress};
+
+/// How much of a step's text tells that the server has it: less than `track_activity_query_size`.
+const MARKED_CHARACTERS: usize = 100;
+
+/// What to do about a statement of which only a person can tell how far it came.
+const BY_HAND: &str = "it may have committed part of its work: look at what it did in this tenant, then fleet settle done \
+    (go on behind it) or fleet settle again (run it once more), and fleet resume";
 
 /// How long it may take to take away what a failed step has left, before that is left to the next try.
 const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -60,8 +69,11 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
                 problem: Halfway::Edited(step),
             }));
         }
+        let settled = self.settle_doubt(&course).await?;
         for (index, step) in migration.steps.iter().enumerate() {
-            self.step(&course, index, step).await?;
+            if settled != Some(number(index)) {
+                self.step(&course, index, step).await?;
+            }
         }
         let close = self.envelope.close_steps(migration, self.expected, &now());
         self.bookkeeping(&close).await?;
@@ -95,51 +107,50 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
             }
             StepKind::Session => self.run(course, index, step, &step.text, "").await,
             StepKind::Outside(settlement) => {
-                if let Some(note) = note {
-                    let doubt = Doubt::of(note, step, settlement);
-                    if self.settle(course, index, step, doubt).await? {
-                        return Ok(());
-                    }
-                }
                 self.run_outside(course, index, step, settlement).await
             }
         }
     }
 
-    /// Finds out what became of a step that was begun before. Whether nothing is left to do for it.
-    async fn settle(
-        &mut self,
-        course: &Course<'_>,
-        index: usize,
-        step: &Step,
-        doubt: Doubt<'_>,
-    ) -> Result<bool, End> {
-        let number = number(index);
-        let patience = self.wait_for_others().await?;
+    /// Finds out what became of a step that was begun before, whatever stands there in the file now.
+    /// Answers its number where nothing is left to do for it.
+    async fn settle_doubt(&mut self, course: &Course<'_>) -> Result<Option<u32>, End> {
+        let Some(note) = course.notes.iter().find(|note| !note.is_done) else {
+            return Ok(None);
+        };
+        let number = note.step;
+        let index = (number as usize).saturating_sub(1);
+        let step = course.migration.steps.get(index);
+        let doubt = Doubt::of(note, step);
+        let patience = self.wait_for_others(doubt.waits_unseen()).await?;
         let found = self
             .cancellable(doubt.settle(self.client, &self.envelope.schema, number))
             .await;
         let outcome = found.map_err(|error| self.step_failure(course, index, error))?;
         self.restore(patience).await?;
-        let note = outcome.note().to_owned();
-        (self.tell)(Progress::Settled(note.clone()));
+        let words = outcome.note().to_owned();
+        (self.tell)(Progress::Settled(words.clone()));
         self.applied
             .notes
-            .push(format!("{} statement {number}: {note}", course.migration));
-        match outcome {
+            .push(format!("{} statement {number}: {words}", course.migration));
+        match (outcome, step) {
             // what is done is the statement as it was, not as it is now
-            Outcome::Done(_) if doubt.is_edited => Err(End::Refused(Refusal::Halfway {
-                version: course.migration.version(),
-                problem: Halfway::Edited(number),
-            })),
-            Outcome::Done(how) => {
+            (Outcome::Done(how), Some(step)) if !doubt.is_edited => {
                 let done = self
                     .envelope
                     .note_done(course.migration, number, step, Some(&how));
                 self.bookkeeping(&done).await?;
-                Ok(true)
+                Ok(Some(number))
             }
-            Outcome::NotDone(_) => Ok(false),
+            (Outcome::Done(_), _) => Err(End::Refused(Refusal::Halfway {
+                version: course.migration.version(),
+                problem: Halfway::Edited(number),
+            })),
+            (Outcome::NotDone(_), _) => {
+                let forget = self.envelope.note_forgotten(course.migration, number);
+                self.bookkeeping(&forget).await?;
+                Ok(None)
+            }
         }
     }
 
@@ -153,7 +164,8 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
     ) -> Result<(), End> {
         let number = number(index);
         let patience = if step.kind.waits_for_others() {
-            self.wait_for_others().await?
+            let waits_unseen = !matches!(settlement, Settlement::PartitionDetached { .. });
+            self.wait_for_others(waits_unseen).await?
         } else {
             Patience::default()
         };
@@ -212,8 +224,16 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
             Settlement::Reindexed => index::clear_rebuilds(self.client, schema).await,
             _ => Ok(None),
         };
-        // a procedure may have committed part of its work before it failed, and the rest by name
-        let is_as_before = !matches!(settlement, Settlement::ByHand);
+        // a procedure may have committed part of its work before it failed, a partition may be half detached
+        let is_as_before = !matches!(
+            settlement,
+            Settlement::ByHand | Settlement::PartitionDetached { .. }
+        );
+        if *settlement == Settlement::ByHand {
+            // another try would only find that nobody can tell, and hide why
+            failure.class = FailureClass::Permanent;
+            failure.hint.get_or_insert_with(|| BY_HAND.to_owned());
+        }
         match cleared {
             Ok(_) if is_as_before => {
                 let forget = self
@@ -248,7 +268,8 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
         text: &str,
         prefix: &str,
     ) -> Result<(), End> {
-        let watch = Watch::new(self.pool, &self.envelope.schema, None);
+        let mark = Mark::Shared(text.chars().take(MARKED_CHARACTERS).collect());
+        let watch = Watch::new(self.pool, &self.envelope.schema, mark);
         let sent = self.exchange(text, &watch, |_| {
             crash::point("N2");
         });
@@ -266,10 +287,22 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
 
     /// Sends a message of fleet's own.
     async fn bookkeeping(&self, text: &str) -> Result<(), End> {
-        match self.client.batch_execute(text).await {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let watch = Watch::new(self.pool, &self.envelope.schema, None);
+        let patience = OWN_TIMEOUT + Duration::from_millis(self.lock_timeout_ms());
+        let own = tokio::time::timeout(patience, self.client.batch_execute(text));
+        let answer = tokio::select! {
+            biased;
+            answer = own => answer,
+            () = self.cancel_once_aborted() => return Err(no_answer(NOT_CANCELLED)),
+        };
+        match answer {
+            Err(_) => Err(no_answer("the server does not answer any more")),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                let watch = Watch::new(
+                    self.pool,
+                    &self.envelope.schema,
+                    Mark::Shared(String::new()),
+                );
                 let guard = error.as_db_error().and_then(Guard::of);
                 let failure = guard.map_or_else(|| pg::failure_of(&error), Guard::failure);
                 Err(self.end(&error, failure, guard, &watch).await)
@@ -311,7 +344,10 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
     /// What waits for all older transactions of its database must not be ended by the limit that
     /// protects the application from a waiting `ALTER TABLE`: nobody queues behind it. What a file
     /// has set by itself stays as it is.
-    async fn wait_for_others(&self) -> Result<Patience, End> {
+    ///
+    /// Except for a partition that is detached: at its end that locks the partition as an `ALTER TABLE`
+    /// would, and readers do queue behind it (`waits_unseen` is false).
+    async fn wait_for_others(&self, waits_unseen: bool) -> Result<Patience, End> {
         let read = "SELECT name, setting FROM pg_catalog.pg_settings \
                     WHERE name IN ('lock_timeout', 'statement_timeout') AND setting = reset_val";
         let answers = self
@@ -325,6 +361,7 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
                 continue;
             };
             let limit = match row.get(0) {
+                Some("lock_timeout") if !waits_unseen => continue,
                 Some("lock_timeout") => 0,
                 _ => self.index_build_timeout.as_millis(),
             };

@@ -8,7 +8,7 @@ use deadpool_postgres::Timeouts;
 use tokio_postgres::{Client, Row};
 
 use super::lock;
-use crate::pg::Pool;
+use crate::pg::{self, Pool};
 use crate::run::Progress;
 use crate::tenant::SchemaName;
 
@@ -27,14 +27,14 @@ const LOOKS_UNTIL_LOST: u32 = 10;
 pub(super) struct Watch<'a> {
     pool: &'a Pool,
     schema: &'a SchemaName,
-    /// Stands in the text of the message that the session works on; None where only the lock tells.
-    mark: Option<String>,
+    /// Stands in the text of the message that the session works on.
+    mark: Mark,
     blocker: Mutex<Option<String>>,
 }
 
 impl<'a> Watch<'a> {
-    /// Of the session that holds this tenant's lock, or works on a message with this mark in it.
-    pub(super) fn new(pool: &'a Pool, schema: &'a SchemaName, mark: Option<String>) -> Self {
+    /// Of the session that holds this tenant's lock, or works on a message with a mark of its own.
+    pub(super) fn new(pool: &'a Pool, schema: &'a SchemaName, mark: Mark) -> Self {
         Self {
             pool,
             schema,
@@ -73,14 +73,29 @@ impl<'a> Watch<'a> {
             wait: Some(LOOK_EVERY),
             ..self.pool.timeouts()
         };
-        let looking = async {
-            // workers come first: where all connections are busy nobody looks
-            let client = self.pool.timeout_get(&timeouts).await.ok()?;
-            look(&client, self.schema, self.mark.as_deref()).await.ok()
+        // workers come first: where all connections are busy nobody looks
+        let getting = tokio::time::timeout(LOOK_TIMEOUT, self.pool.timeout_get(&timeouts));
+        let Ok(Ok(client)) = getting.await else {
+            return Look::Unknown;
         };
-        match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
+        let looking = look(&client, self.schema, &self.mark);
+        let looked = match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
+            Ok(looked) => Ok(looked.ok()),
+            Err(late) => {
+                // its answer may still come, and must not be somebody else's
+                pg::discard(client);
+                Err(late)
+            }
+        };
+        match looked {
             Ok(Some(None)) => Look::Gone,
-            Ok(Some(Some(row))) if row.get::<_, Option<&str>>(3) == Some("idle") => Look::Done,
+            Ok(Some(Some(row))) if row.get::<_, Option<&str>>(3) == Some("idle") => {
+                if row.get::<_, Option<bool>>(4) == Some(true) {
+                    Look::Done
+                } else {
+                    Look::Gone
+                }
+            }
             Ok(Some(Some(row))) => {
                 let blocker: Option<String> = row.get(0);
                 if let Some(blocker) = &blocker {
@@ -97,13 +112,21 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// What tells a message from others in `pg_stat_activity`.
+pub(super) enum Mark {
+    /// No other session has it: it tells the session too.
+    Own(String),
+    /// Other tenants' sessions may have it: the lock tells the session, and the mark that it has the message.
+    Shared(String),
+}
+
 /// What one look has shown.
 enum Look {
     /// The session works.
     AtWork,
-    /// It has had the message, and does nothing.
+    /// It has had the message, and does nothing any more.
     Done,
-    /// There is no such session.
+    /// There is no such session, or it has not had the message.
     Gone,
     /// It could not be seen.
     Unknown,
@@ -112,24 +135,29 @@ enum Look {
 async fn look(
     client: &Client,
     schema: &SchemaName,
-    mark: Option<&str>,
+    mark: &Mark,
 ) -> Result<Option<Row>, tokio_postgres::Error> {
     let query = format!(
         "SELECT b.words, p.phase, \
            CASE WHEN p.phase LIKE 'waiting for%' AND p.lockers_total > 0 THEN p.lockers_done * 100 / p.lockers_total \
                 WHEN p.tuples_total > 0 THEN p.tuples_done * 100 / p.tuples_total \
-                WHEN p.blocks_total > 0 THEN p.blocks_done * 100 / p.blocks_total END, s.state \
+                WHEN p.blocks_total > 0 THEN p.blocks_done * 100 / p.blocks_total END, s.state, \
+           $1 <> '' AND strpos(s.query, $1) > 0 \
          FROM pg_catalog.pg_stat_activity s \
          LEFT JOIN pg_catalog.pg_stat_progress_create_index p ON p.pid = s.pid \
          LEFT JOIN LATERAL (SELECT {} AS words FROM unnest(pg_catalog.pg_blocking_pids(s.pid)) u(pid) \
            JOIN pg_catalog.pg_stat_activity a ON a.pid = u.pid ORDER BY a.xact_start LIMIT 1) b ON true \
          WHERE s.pid <> pg_catalog.pg_backend_pid() AND s.datname = pg_catalog.current_database() \
-           AND (strpos(s.query, $1) > 0 OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = s.pid AND {})) \
+           AND (($2 AND strpos(s.query, $1) > 0) OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = s.pid AND {})) \
          LIMIT 1",
         lock::SESSION_IN_WORDS,
         lock::is_held(schema)
     );
-    client.query_opt(&query, &[&mark]).await
+    let (text, is_own) = match mark {
+        Mark::Own(text) => (text, true),
+        Mark::Shared(text) => (text, false),
+    };
+    client.query_opt(&query, &[text, &is_own]).await
 }
 
 fn index_build(row: &Row, waits_for: Option<String>) -> Option<Progress> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::PgError;
@@ -27,6 +28,8 @@ pub(super) enum Mismatch {
     OtherServer,
     /// A standby where there was a primary, or the other way round.
     OtherRole,
+    /// It was accepted, and then nothing was said.
+    NoAnswer,
     /// Something between us and the server keeps the settings of the startup packet to itself.
     SettingsLost,
 }
@@ -44,8 +47,12 @@ impl Identity {
         );
         let facts = facts?;
         let text = |column| first(&facts, column).unwrap_or_default();
+        let identifier = match identifier {
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => None,
+            answer => first(&answer?, 0),
+        };
         Ok(Self {
-            system_identifier: identifier.ok().and_then(|answer| first(&answer, 0)),
+            system_identifier: identifier,
             database_oid: text(0),
             is_in_recovery: text(1) == "t",
             is_pinned: text(2) == "t",
@@ -82,6 +89,7 @@ impl fmt::Display for Mismatch {
                 "this is not the server of the first connection (another system identifier or database)"
             }
             Self::OtherRole => "the server was a primary and is a standby now, or the other way round",
+            Self::NoAnswer => "the connection stands, but no answer comes",
             Self::SettingsLost => {
                 "the session's search_path is not the empty one that was asked for: a pooler keeps settings to itself"
             }
@@ -98,6 +106,7 @@ impl Mismatch {
                 "after a failover, a restore or a change of DNS: look which server is right, then run it again"
             }
             Self::OtherRole => "a failover? give the primary's URL",
+            Self::NoAnswer => "a firewall, a stuck server, or a tunnel that leads nowhere?",
             Self::SettingsLost => {
                 "give fleet a direct URL of the server: a pooler in transaction mode also breaks its locks"
             }
@@ -106,6 +115,7 @@ impl Mismatch {
         match self {
             Self::OtherServer | Self::SettingsLost => PgError::Refused(failure),
             Self::OtherRole => PgError::ServerStarting(failure),
+            Self::NoAnswer => PgError::Unreachable(failure),
         }
     }
 }

@@ -20,6 +20,9 @@ use super::identity::{Identity, Mismatch};
 use super::{ConnectionUrl, PgError, SessionOptions};
 use crate::tenant::DatabaseName;
 
+/// How long a new connection may take to say where it leads.
+const IDENTITY_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// How often a connection is used. A server process keeps what it has learnt of every tenant's tables (some
 /// 20 kB for ten of them), and gives it back only when it ends.
 const USES: usize = 500;
@@ -49,7 +52,7 @@ impl Pool {
 
     /// Takes back whatever somebody has done to a session: settings, role, temporary tables, prepared
     /// statements, locks. The message is sent and not waited for: the server works on it before
-    /// whatever is sent next, and an error shows there.
+    /// whatever is sent next. It fails only with the connection.
     pub fn send_reset(&self, client: &Client) {
         // polled once, a message is on its way; its answer finds nobody
         let _ = client.batch_execute("DISCARD ALL").now_or_never();
@@ -156,8 +159,15 @@ fn same_server(told: Arc<Mutex<Option<Mismatch>>>) -> Hook {
     Hook::async_fn(move |client, _| {
         let (first, told) = (Arc::clone(&first), Arc::clone(&told));
         Box::pin(async move {
-            let now = Identity::of(client).await.map_err(HookError::Backend)?;
-            let Some(mismatch) = now.differs_from(first.get_or_init(|| now.clone())) else {
+            let asking = tokio::time::timeout(IDENTITY_TIMEOUT, Identity::of(client));
+            let mismatch = match asking.await {
+                Ok(now) => {
+                    let now = now.map_err(HookError::Backend)?;
+                    now.differs_from(first.get_or_init(|| now.clone()))
+                }
+                Err(_) => Some(Mismatch::NoAnswer),
+            };
+            let Some(mismatch) = mismatch else {
                 return Ok(());
             };
             let reason = mismatch.to_string();

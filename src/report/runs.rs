@@ -13,7 +13,7 @@ use super::table::{Cell, Table};
 use super::undone::write_undone;
 use super::wording::{clean, count, count_u64, duration, names, version};
 use crate::ledger::{RunDetail, RunRecord, RunState, RunTenantRecord};
-use crate::run::{RunOutcome, Totals};
+use crate::run::{Outcome, RunOutcome, Totals};
 use crate::tenant::TenantId;
 
 /// Writes a table of runs.
@@ -97,7 +97,9 @@ pub fn show(
     if verbosity == Verbosity::Verbose {
         write_attempts(out, &detail.failed_attempts, style)?;
     } else if !detail.failed_attempts.is_empty() {
-        let attempts = count(detail.failed_attempts.len(), "attempt");
+        let failed = detail.failed_attempts.iter();
+        let failed = failed.filter(|attempt| attempt.outcome != Outcome::Succeeded);
+        let attempts = count(failed.count(), "attempt");
         writeln!(
             out,
             "\n{attempts} did not succeed, retries included; each one: -v"

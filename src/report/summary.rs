@@ -127,7 +127,7 @@ fn at_target(run: &RunSummary) -> String {
     let further = run.tenants.iter().any(|t| t.to > Some(target));
     format!(
         "{} at {}{}",
-        count_u64(run.totals.tenants, "tenant"),
+        count_u64(run.totals.tenants - run.totals.skipped, "tenant"),
         version(Some(target)),
         if further { " or later" } else { "" }
     )

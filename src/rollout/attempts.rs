@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::dispatcher::Dispatcher;
 use super::event::RolloutEvent;
 use super::health::of_given_up;
-use super::queue::Job;
+use super::queue::{Job, Recorded};
 use super::tally::Stopped;
 use super::worker::AttemptReport;
 use crate::ledger::{AfterAttempt, AttemptEnd, Ledger, Left};
@@ -73,9 +73,8 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             }
         }
         job.applied.notes.extend(applied.notes);
-        // doubt stays until a later attempt has read the history
-        let is_settled = applied.version.is_some() || cause.is_none();
-        if in_doubt || (job.assignment.knowledge == Knowledge::InDoubt && !is_settled) {
+        // doubt stays until an attempt has read the history, which one without a connection has not
+        if in_doubt {
             job.assignment.knowledge = Knowledge::InDoubt;
         } else if !matches!(cause, Some(MigrateErrorCause::Unreachable(_))) {
             job.assignment.knowledge = Knowledge::Outdated;
@@ -84,7 +83,11 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         match cause {
             None => self.reached(job, duration),
             Some(MigrateErrorCause::Cancelled) => {
-                let reason = "its statement was cancelled by the second stop signal; what runs without a transaction is settled by the next run";
+                let reason = if in_doubt {
+                    "the run was aborted before it was known what has become of it: the next run reads its history"
+                } else {
+                    "its statement was cancelled by the second stop signal; what runs without a transaction is settled by the next run"
+                };
                 self.finish(
                     job,
                     duration,
@@ -124,6 +127,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             Verdict::because(Outcome::Skipped, refusal.to_string())
         };
         self.finish(job, duration, verdict);
+        self.halt_if_budget_is_spent();
     }
 
     /// What comes next waits for all others in the database: the slot is for somebody else meanwhile.
@@ -146,14 +150,17 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     }
 
     /// The tenant was not touched, so that this is no attempt at it.
-    fn unreachable(&mut self, job: Job, failure: &Failure) {
+    fn unreachable(&mut self, mut job: Job, failure: &Failure) {
         let database = job.database().clone();
         let now = Instant::now();
         let is_short = failure.sqlstate.as_deref() == Some(TOO_MANY_CONNECTIONS);
         let is_in_doubt = job.assignment.knowledge == Knowledge::InDoubt;
-        if self.stopped.is_some() && !is_in_doubt {
-            self.leave(job);
-            return;
+        if self.stopped.is_some() {
+            if !is_in_doubt || self.abort.is_cancelled() {
+                self.leave(job);
+                return;
+            }
+            job.assignment.task = Task::Settle;
         }
         self.put_off(&job);
         self.queue.put_back(job);
@@ -161,8 +168,9 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             && self.queue.in_flight(&database) > 0
             && self.health.given_up(&database).is_none()
         {
-            let limit = self.queue.shrink(&database, now);
-            self.emit(RolloutEvent::ConnectionsShort { database, limit });
+            if let Some(limit) = self.queue.shrink(&database, now) {
+                self.emit(RolloutEvent::ConnectionsShort { database, limit });
+            }
         } else {
             self.doubt_database(&database, failure);
         }
@@ -178,6 +186,11 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         } else {
             job.assignment.task = Task::Settle;
             job.last_failure = Some(failure.clone());
+            if self.abort.is_cancelled() {
+                self.leave(job);
+                return;
+            }
+            self.put_off(&job);
             self.queue.put_back(job);
         }
         self.doubt_database(&database, failure);
@@ -236,6 +249,10 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             ..attempt_end(&job, duration, &Verdict::failed(failure.clone()))
         };
         self.books.unwritten.push(end);
+        job.recorded = Recorded {
+            migrations: job.applied.migrations.len(),
+            notes: job.applied.notes.len(),
+        };
         job.last_failure = Some(failure);
         job.is_claimed = false;
         job.assignment.attempt += 1;
@@ -274,7 +291,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         });
     }
 
-    fn halt_if_budget_is_spent(&mut self) {
+    pub(super) fn halt_if_budget_is_spent(&mut self) {
         let (failed, to_migrate) = (self.tally.failed_attempts(), self.tally.to_migrate());
         if self.stopped.is_none() && self.policy.budget.is_spent(failed, to_migrate) {
             self.begin_stop(Stopped::Budget, CancelReason::Drain);
@@ -283,6 +300,15 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
 
     /// Gives a tenant an outcome that a stop leaves behind.
     pub(super) fn leave(&mut self, job: Job) {
+        if is_unsettled(&job) {
+            let reason = "the connection was lost, and the run was stopped before it was known what has become of it: the next run reads its history";
+            self.finish(
+                job,
+                Duration::ZERO,
+                Verdict::because(Outcome::Interrupted, reason),
+            );
+            return;
+        }
         let reason = self.stopped.as_ref().map_or("", Stopped::reason).to_owned();
         let attempts = job.attempts_made();
         let verdict = match &job.last_failure {
@@ -308,15 +334,28 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
 
     /// The same with a given outcome.
     pub(super) fn leave_with(&mut self, job: Job, verdict: Verdict) {
+        if is_unsettled(&job) {
+            self.finish(job, Duration::ZERO, verdict);
+            return;
+        }
         let attempts = job.attempts_made();
         self.books.left.push(Left {
             tenant: job.assignment.tenant.id.clone(),
             outcome: verdict.outcome,
             version: job.applied.version,
-            reason: verdict.reason.clone().unwrap_or_default(),
+            reason: match (&verdict.reason, &verdict.failure) {
+                (Some(reason), _) => reason.clone(),
+                (None, Some(failure)) => failure.message.clone(),
+                (None, None) => String::new(),
+            },
         });
         self.tell(job, attempts, verdict);
     }
+}
+
+/// Whether its last attempt has ended in doubt and is not recorded yet: it is claimed for that attempt.
+fn is_unsettled(job: &Job) -> bool {
+    job.is_claimed && job.assignment.task == Task::Settle
 }
 
 fn attempt_end(job: &Job, duration: Duration, verdict: &Verdict) -> AttemptEnd {
@@ -325,11 +364,11 @@ fn attempt_end(job: &Job, duration: Duration, verdict: &Verdict) -> AttemptEnd {
         attempt: job.assignment.attempt,
         outcome: verdict.outcome,
         then: AfterAttempt::Done,
-        applied: job.applied.migrations.clone(),
+        applied: job.applied.migrations[job.recorded.migrations..].to_vec(),
         version: job.applied.version,
         duration,
         reason: verdict.reason.clone(),
         failure: verdict.failure.clone(),
-        notes: job.applied.notes.clone(),
+        notes: job.applied.notes[job.recorded.notes..].to_vec(),
     }
 }

@@ -105,13 +105,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         match written {
             Ok((ledger, claims, Ok(()))) => {
                 self.books.ledger = Some(ledger);
-                if self.stopped.is_none() {
-                    self.queue.add_claimed(claims);
-                } else {
-                    for job in claims {
-                        self.leave(job);
-                    }
-                }
+                self.claimed(claims);
             }
             Ok((_, claims, Err(error))) => {
                 self.queue.return_unclaimed(claims);
@@ -125,6 +119,17 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
                     "writing"
                 },
             }),
+        }
+    }
+
+    /// These tenants may be started, if the run still goes on by now and their database is worked on.
+    fn claimed(&mut self, claims: Vec<Job>) {
+        self.queue.add_claimed(claims);
+        if self.stopped.is_some() {
+            self.leave_all_but_doubtful();
+        }
+        for (database, why) in self.health.all_given_up() {
+            self.give_up(&database, &why);
         }
     }
 

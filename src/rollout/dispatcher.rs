@@ -40,7 +40,7 @@ pub(super) struct Dispatcher<M, L> {
     workers: JoinSet<AttemptReport>,
     pub(super) flights: HashMap<Id, Job>,
     told: (mpsc::UnboundedSender<Told>, mpsc::UnboundedReceiver<Told>),
-    abort: CancellationToken,
+    pub(super) abort: CancellationToken,
 
     pub(super) books: Books<L>,
     pub(super) health: Health,
@@ -71,6 +71,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
                 spent: Duration::ZERO,
                 last_failure: None,
                 is_claimed: false,
+                recorded: super::queue::Recorded::default(),
             })
         });
         Self {
@@ -180,18 +181,25 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             Stopped::Budget | Stopped::Ledger => None,
         };
         self.stopped.get_or_insert(why);
-        let left = match reason {
-            CancelReason::Drain => self.queue.keep_in_doubt(),
-            CancelReason::Abort => {
-                self.abort.cancel();
-                self.queue.drain()
-            }
-        };
+        if reason == CancelReason::Abort {
+            self.abort.cancel();
+        }
         self.emit(RolloutEvent::CancelBegun {
             reason,
             signal,
             in_flight: self.flights.len(),
         });
+        self.leave_all_but_doubtful();
+    }
+
+    /// After a stop: of tenants in doubt it is found out what has become of them, unless the run is
+    /// aborted; all others are left as they are.
+    pub(super) fn leave_all_but_doubtful(&mut self) {
+        let left = if self.abort.is_cancelled() {
+            self.queue.drain()
+        } else {
+            self.queue.keep_in_doubt()
+        };
         for job in left {
             self.leave(job);
         }

@@ -23,6 +23,9 @@ use crate::tenant::DatabaseName;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long a probe may take: a server that takes the connection and then says nothing is away too.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How often a server may go down before a tenant gets to its target: beyond that the migrations
 /// themselves are suspected, and it is spared.
 const OUTAGES: u32 = 4;
@@ -56,6 +59,12 @@ impl Health {
         self.given_up.get(database)
     }
 
+    /// The same of all databases.
+    pub(super) fn all_given_up(&self) -> Vec<(DatabaseName, Failure)> {
+        let all = self.given_up.iter();
+        all.map(|(name, why)| (name.clone(), why.clone())).collect()
+    }
+
     /// A tenant has reached its target there.
     pub(super) fn works(&mut self, database: &DatabaseName) {
         self.outages.remove(database);
@@ -63,7 +72,7 @@ impl Health {
 
     /// The next probe that has ended. Never where none is on its way.
     pub(super) async fn probed(&mut self) -> Option<Probed> {
-        // a probe that panicked is one that is never heard of: the next stop ends the run
+        // a probe that panicked is told as one that failed, by its wrapper
         self.probes.join_next().await?.ok()
     }
 }
@@ -96,7 +105,15 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         let migrator = Arc::clone(&self.migrator);
         self.health.probes.spawn(async move {
             tokio::time::sleep(pause).await;
-            let result = migrator.probe(&database).await;
+            let probe = tokio::spawn({
+                let database = database.clone();
+                async move { migrator.probe(&database).await }
+            });
+            let result = match tokio::time::timeout(PROBE_TIMEOUT, probe).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(panicked)) => Err(no_probe(&panicked.to_string())),
+                Err(_) => Err(no_probe("no answer in time")),
+            };
             Probed { database, result }
         });
     }
@@ -176,7 +193,12 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             let verdict = of_given_up(&job, failure);
             self.leave_with(job, verdict);
         }
+        self.halt_if_budget_is_spent();
     }
+}
+
+fn no_probe(why: &str) -> Box<Failure> {
+    Box::new(Failure::new(FailureClass::Transient, why))
 }
 
 /// What becomes of a tenant whose database was given up.

@@ -72,8 +72,13 @@ impl<M: TenantMigrator, L: Ledger> Rollout<M, L> {
         dispatcher.announce(resumes);
         dispatcher.work(stop).await;
         let newcomers = match dispatcher.stopped {
-            None => newcomers.await,
-            Some(_) => Vec::new(),
+            // a look that takes long is not worth the run's sign of life
+            None if dispatcher.health.all_given_up().is_empty() => {
+                let patience = dispatcher.policy.heartbeat;
+                let looked = tokio::time::timeout(patience, newcomers).await;
+                looked.unwrap_or_default()
+            }
+            None | Some(_) => Vec::new(),
         };
         dispatcher.close(run, &plan, newcomers, started).await
     }

@@ -24,6 +24,15 @@ pub(super) struct Job {
     pub(super) last_failure: Option<Failure>,
     /// Whether the ledger has a claim for the attempt that the assignment names.
     pub(super) is_claimed: bool,
+    /// How much of `applied` the attempts hold that are recorded.
+    pub(super) recorded: Recorded,
+}
+
+/// What recorded attempts have applied, as counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Recorded {
+    pub(super) migrations: usize,
+    pub(super) notes: usize,
 }
 
 impl Job {
@@ -102,7 +111,7 @@ impl Queue {
         self.waiting.push((due, job));
     }
 
-    /// A claimed tenant that was not touched, or is to be looked at: the next one to start.
+    /// A tenant that was not touched, or is to be looked at: the next one to start.
     pub(super) fn put_back(&mut self, job: Job) {
         self.lane(&job.database().clone()).claimed.push_front(job);
     }
@@ -251,11 +260,11 @@ impl Queue {
         self.throttles.restart(database, now);
     }
 
-    /// The server gives no more connections than are in use.
-    pub(super) fn shrink(&mut self, database: &DatabaseName, now: Instant) -> usize {
+    /// The server gives no more connections than are in use. Answers their number where that is news.
+    pub(super) fn shrink(&mut self, database: &DatabaseName, now: Instant) -> Option<usize> {
         let limit = self.in_flight(database).max(1);
-        self.throttles.shrink(database, limit, now);
-        limit
+        let is_news = self.throttles.shrink(database, limit, now);
+        is_news.then_some(limit)
     }
 
     /// Tenants of a database that will not be worked on.
@@ -282,6 +291,7 @@ impl Queue {
             self.drain().into_iter().partition(Job::is_in_doubt);
         for mut job in doubtful {
             job.assignment.task = Task::Settle;
+            job.assignment.has_turn = false;
             self.put_back(job);
         }
         others
@@ -339,6 +349,7 @@ mod tests {
             spent: Duration::ZERO,
             last_failure: None,
             is_claimed: false,
+            recorded: Recorded::default(),
         }
     }
 

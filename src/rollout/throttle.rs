@@ -38,12 +38,16 @@ impl Growth {
 
 /// The lower limits of all databases that have one.
 #[derive(Default)]
-pub(super) struct Throttles(HashMap<DatabaseName, Throttle>);
+pub(super) struct Throttles {
+    limits: HashMap<DatabaseName, Throttle>,
+    /// The lowest limit for want of connections that was told.
+    told: HashMap<DatabaseName, usize>,
+}
 
 impl Throttles {
     /// A database's lower limit.
     pub(super) fn limit(&self, database: &DatabaseName) -> Option<usize> {
-        self.0.get(database).map(|throttle| throttle.limit)
+        self.limits.get(database).map(|throttle| throttle.limit)
     }
 
     /// It has come back: one tenant at first, soon all.
@@ -51,9 +55,13 @@ impl Throttles {
         self.set(database, 1, Growth::Double, now);
     }
 
-    /// It gives no more than so many connections.
-    pub(super) fn shrink(&mut self, database: &DatabaseName, limit: usize, now: Instant) {
+    /// It gives no more than so many connections. Whether fewer than were known before.
+    pub(super) fn shrink(&mut self, database: &DatabaseName, limit: usize, now: Instant) -> bool {
+        let told = self.told.entry(database.clone()).or_insert(usize::MAX);
+        let is_news = limit < *told;
+        *told = limit.min(*told);
         self.set(database, limit, Growth::ByOne, now);
+        is_news
     }
 
     fn set(&mut self, database: &DatabaseName, limit: usize, growth: Growth, now: Instant) {
@@ -62,17 +70,17 @@ impl Throttles {
             growth,
             rises_at: now + growth.pause(),
         };
-        self.0.insert(database.clone(), throttle);
+        self.limits.insert(database.clone(), throttle);
     }
 
     /// When the next limit rises.
     pub(super) fn next_rise(&self) -> Option<Instant> {
-        self.0.values().map(|throttle| throttle.rises_at).min()
+        self.limits.values().map(|throttle| throttle.rises_at).min()
     }
 
     /// Lets limits rise whose time has come, and drops those that have reached the configured one.
     pub(super) fn rise(&mut self, now: Instant, configured: &Concurrency) {
-        self.0.retain(|database, throttle| {
+        self.limits.retain(|database, throttle| {
             while throttle.rises_at <= now {
                 throttle.limit = match throttle.growth {
                     Growth::Double => throttle.limit.saturating_mul(2),

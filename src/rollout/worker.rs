@@ -67,7 +67,7 @@ pub(super) fn panic_report(error: JoinError) -> AttemptReport {
         format!("internal error, the worker panicked: {message}"),
     )
     .with_hint(
-        "this is a defect of fleet: please report it; the tenant's transaction was rolled back",
+        "this is a defect of fleet: please report it. What it had sent may have committed: fleet resume reads the history first",
     );
     AttemptReport {
         result: Err(MigrateError {

@@ -10,6 +10,9 @@ use super::lexer::{Lexer, Token, TokenKind};
 use super::split::Statement;
 use crate::migration::{IndexBuild, ObjectName, Settlement, Step, StepKind};
 
+/// `NAMEDATALEN - 1`, in bytes.
+const LONGEST_NAME: usize = 63;
+
 /// A statement as a step.
 pub(super) fn step(statement: &Statement<'_>) -> Step {
     Step {
@@ -212,10 +215,10 @@ impl<'a> Words<'a> {
         let token = self.next_token()?;
         let raw = self.raw(token);
         match token.kind {
-            TokenKind::Word => Some(raw.to_ascii_lowercase()),
+            TokenKind::Word => Some(cut(&raw.to_ascii_lowercase())),
             TokenKind::QuotedName => {
                 let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-                Some(inner.replace("\"\"", "\""))
+                Some(cut(&inner.replace("\"\"", "\"")))
             }
             _ => None,
         }
@@ -237,6 +240,11 @@ impl<'a> Words<'a> {
             name,
         })
     }
+}
+
+/// The server cuts names that are too long, with a notice.
+fn cut(name: &str) -> String {
+    name[..name.floor_char_boundary(LONGEST_NAME)].to_owned()
 }
 
 #[cfg(test)]
@@ -289,6 +297,13 @@ mod tests {
 
         let named_on = build("create index concurrently \"on\" on t (a)");
         assert_eq!(named_on.name.as_deref(), Some("on"));
+    }
+
+    #[test]
+    fn a_name_is_cut_where_the_server_cuts_it() {
+        let long = "é".repeat(40);
+        let cut = build(&format!("create index concurrently \"{long}\" on t (a)"));
+        assert_eq!(cut.name, Some("é".repeat(31)));
     }
 
     #[test]

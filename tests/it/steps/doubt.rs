@@ -243,3 +243,40 @@ fn a_person_may_say_that_it_is_to_run_again() {
         .column("SELECT version FROM tenant_0001.probe ORDER BY version");
     assert_eq!(ran, [1, 21, 21, 22]);
 }
+
+#[test]
+fn a_statement_in_doubt_that_was_taken_out_of_the_file_is_settled_all_the_same() {
+    let fleet = Fleet::with(1).migration(
+        "V2__index",
+        "CREATE INDEX CONCURRENTLY t1_note ON t1 (note);\n",
+    );
+    killed_behind_a_writer(&fleet);
+    let fleet = fleet.migration(
+        "V2__index",
+        "-- fleet: no-transaction\nCREATE TABLE instead (id int);\n",
+    );
+    fleet.folder.json(&["resume"], 0);
+    assert_eq!(fleet.indexes(TENANT), [""; 0], "nothing invalid is left");
+    assert_eq!(fleet.history(TENANT), [1, 2]);
+}
+
+#[test]
+fn a_procedure_that_failed_is_told_with_its_error_and_not_tried_again() {
+    let fleet = Fleet::with(1).migration(
+        "V2__backfill",
+        "-- fleet: no-transaction\n\
+         CREATE PROCEDURE backfill() LANGUAGE plpgsql AS $$ BEGIN\n\
+           INSERT INTO probe VALUES (21); COMMIT; PERFORM 1 / 0;\n\
+         END $$;\n\
+         CALL backfill();\n",
+    );
+    let run = fleet.folder.json(&["migrate"], 4);
+    let row = tenant(&run, TENANT);
+    assert_eq!(row["failure"]["sqlstate"], "22012");
+    assert_eq!(row["attempts"], 1);
+    assert_says(&row["failure"]["hint"], &["fleet settle"]);
+    fleet
+        .folder
+        .json(&["settle", "done", "--tenant", TENANT], 0);
+    fleet.folder.json(&["resume"], 0);
+}

@@ -190,3 +190,31 @@ fn the_first_migration_of_a_tenant_may_be_one_of_these() {
     let run = fleet.json(&["migrate"], 0);
     assert_eq!(run["totals"]["succeeded"], 2);
 }
+
+#[test]
+fn a_first_migration_whose_first_statement_fails_can_be_mended() {
+    let db = TestDatabase::create(Server::A);
+    tenants(&db, 1);
+    let fleet = TestFleet::new(&db).migration(
+        "V1__first",
+        "-- fleet: no-transaction\nSELECT 1/0;\nVACUUM;\n",
+    );
+    fleet.json(&["migrate"], 4);
+    assert_eq!(fleet.json(&["plan"], 0)["totals"]["migrate"], 1);
+    fleet.write_migration(
+        "V1__first",
+        "-- fleet: no-transaction\nSELECT 1;\nVACUUM;\n",
+    );
+    fleet.json(&["migrate"], 0);
+}
+
+#[test]
+fn an_index_with_a_name_that_the_server_cuts_is_built() {
+    let long = "i".repeat(80);
+    let fleet = Fleet::with(1).migration(
+        "V2__index",
+        &format!("CREATE INDEX CONCURRENTLY {long} ON t1 (note);\n"),
+    );
+    fleet.folder.json(&["migrate"], 0);
+    assert_eq!(fleet.indexes(TENANT), [&long[..63]]);
+}
