@@ -349,6 +349,8 @@ pub struct RunSummary {
     pub failures: Vec<FailureGroup>,
     /// Tenants that have come while the run went on; it has not touched them.
     pub newcomers: Vec<TenantId>,
+    /// Why the run was not recorded to its end, where it was not.
+    pub error: Option<String>,
     /// Wall time of the run.
     pub duration: Duration,
 }

@@ -15,6 +15,9 @@ use crate::source::SourceError;
 /// What fleet's role needs for its own records.
 const CONTROL_PRIVILEGES: &str = "GRANT CREATE ON DATABASE to fleet's role, or CREATE SCHEMA for it with AUTHORIZATION, or name another control.url";
 
+/// The histories are the truth, and what is lost with the ledger is the record of past runs.
+const CONTROL_DAMAGED: &str = "the control schema is damaged: DROP SCHEMA … CASCADE on it, then fleet migrate (or fleet reconcile) rebuilds it from the histories";
+
 /// What the command line itself refuses.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
@@ -157,6 +160,7 @@ pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
             match cause.downcast_ref::<SettleError>() {
                 Some(SettleError::Pg(pg)) => return Some(pg_exit(pg)),
                 Some(SettleError::Busy { .. }) => return Some(ExitCode::LeaseHeld),
+                Some(SettleError::Contradicted { .. }) => return Some(ExitCode::Usage),
                 None => {}
             }
             if let Some(HistoryError::Connect(pg)) = cause.downcast_ref::<HistoryError>() {
@@ -184,6 +188,14 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         if let Some(refusal) = cause.downcast_ref::<Refusal>() {
             return refusal.hint().map(str::to_owned);
+        }
+        if let Some(LedgerError::Query { cause, .. }) = cause.downcast_ref::<LedgerError>()
+            && matches!(
+                cause.code(),
+                Some(&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_COLUMN)
+            )
+        {
+            return Some(CONTROL_DAMAGED.to_owned());
         }
         if let Some(LedgerError::Query { cause, .. }) = cause.downcast_ref::<LedgerError>()
             && cause.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
@@ -216,6 +228,7 @@ fn ledger_exit(error: &LedgerError) -> ExitCode {
         LedgerError::Query { .. }
         | LedgerError::Upgrade { .. }
         | LedgerError::LeaseLost(_)
+        | LedgerError::NoAnswer
         | LedgerError::Conflict { .. } => ExitCode::Unexpected,
     }
 }
@@ -262,8 +275,14 @@ pub(super) fn is_transient(error: &anyhow::Error) -> bool {
         if let Some(HistoryError::Query { cause, .. }) = cause.downcast_ref::<HistoryError>() {
             return pg::failure_of(cause).class == FailureClass::Transient;
         }
-        let pg = match cause.downcast_ref::<HistoryError>() {
-            Some(HistoryError::Connect(pg)) => Some(pg),
+        let pg = match (
+            cause.downcast_ref::<HistoryError>(),
+            cause.downcast_ref::<LedgerError>(),
+        ) {
+            (Some(HistoryError::Connect(pg)), _) | (_, Some(LedgerError::Connect(pg))) => Some(pg),
+            (_, Some(LedgerError::Query { cause, .. })) => {
+                return pg::failure_of(cause).class == FailureClass::Transient;
+            }
             _ => cause.downcast_ref::<PgError>(),
         };
         pg.is_some_and(|pg| pg.class() == FailureClass::Transient)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::future::try_join_all;
+use tokio_postgres::error::SqlState;
 
 use super::error::Refusal;
 use super::open::{
@@ -22,6 +23,7 @@ use crate::migrator::{MigrationSettings, RefineryMigrator, TenantDatabase};
 use crate::pg::{self, EmbeddedLease, Pool, SessionOptions};
 use crate::plan::{self, HistorySnapshot, Plan, VersionColumn};
 use crate::rollout::DatabaseLimits;
+use crate::run::FailureClass;
 use crate::source;
 use crate::tenant::{DatabaseName, SchemaName, Tenant, TenantFilter, TenantId, TenantPattern};
 
@@ -327,7 +329,24 @@ impl Fleet {
             .iter()
             .filter_map(|open| Some((open, schemas.get(&open.name)?)))
             .map(|(open, schemas)| async move {
-                let histories = history::read(&open.pool, &open.name, schemas, table).await?;
+                let mut histories = history::read(&open.pool, &open.name, schemas, table).await?;
+                let retry = self.config.execution.retry;
+                for attempt in 1.. {
+                    let locked: Vec<SchemaName> = histories
+                        .iter()
+                        .filter(|(_, history)| is_locked(history))
+                        .map(|(schema, _)| schema.clone())
+                        .collect();
+                    let Some(pause) = retry.pause_after(attempt, fastrand::f64()) else {
+                        break;
+                    };
+                    if locked.is_empty() {
+                        break;
+                    }
+                    tokio::time::sleep(pause).await;
+                    let again = history::read(&open.pool, &open.name, &locked, table).await?;
+                    histories.extend(again);
+                }
                 anyhow::Ok((open.name.clone(), histories))
             });
         Ok(try_join_all(read).await?.into_iter().collect())
@@ -448,4 +467,16 @@ impl Fleet {
             newcomers
         }
     }
+}
+
+/// Whether somebody stood in the way of reading a history who may be gone by now.
+fn is_locked(history: &HistorySnapshot) -> bool {
+    let HistorySnapshot::Unreadable {
+        sqlstate: Some(code),
+        ..
+    } = history
+    else {
+        return false;
+    };
+    pg::sqlstate_class(&SqlState::from_code(code)) == FailureClass::Transient
 }

@@ -3,11 +3,12 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::sync::mpsc;
 
+use super::error;
 use super::fleet::{Fleet, Found, Needed};
 use super::open::{find_writable, looking};
 use super::options::{Global, MigrateArguments, Selection};
@@ -20,6 +21,9 @@ use crate::plan::{self, Action, HistorySnapshot, Plan};
 use crate::report::{self, Reporter, Stepwise};
 use crate::rollout::{Concurrency, Rollout, RolloutEvent, RolloutPolicy, StopWatch, settled};
 use crate::run::{ExitCode, RunId};
+
+/// How soon the lease is asked for again after the connection was lost.
+const TAKE_AGAIN: Duration = Duration::from_millis(200);
 
 /// Plans and migrates.
 pub(super) async fn execute(
@@ -80,13 +84,27 @@ pub(super) async fn take_lease(
     wait: Option<Duration>,
     output: &Output,
 ) -> anyhow::Result<Lease> {
-    let mut control = fleet.control().await?;
-    control.ensure().await?;
     let terms = LeaseTerms {
         lasts: fleet.config.control.lease,
         wait: wait.unwrap_or(fleet.config.control.wait),
     };
-    Ok(control.acquire(terms, |text| output.notice(text)).await?)
+    let deadline = Instant::now() + fleet.config.execution.reconnect_timeout;
+    let mut was_there = false;
+    loop {
+        let taking = async {
+            let mut control = fleet.control().await?;
+            was_there = true;
+            control.ensure().await?;
+            anyhow::Ok(control.acquire(terms, |text| output.notice(text)).await?)
+        };
+        match taking.await {
+            // a server that goes away while one waits is not the end of the waiting
+            Err(error) if was_there && error::is_transient(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(TAKE_AGAIN.mul_f64(0.5 + fastrand::f64())).await;
+            }
+            taken => return taken,
+        }
+    }
 }
 
 /// What `migrate` and `resume` have in common once they know their tenants.

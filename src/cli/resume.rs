@@ -53,10 +53,10 @@ async fn resume(
     let prepared = signals::unless_stopped(stop, prepare).await?;
     let Some((lease, run, left, tenants)) = prepared else {
         if output.format != Format::Human {
-            output.notice("nothing to resume: no run has left anything to do");
+            output.notice("nothing to resume: no recorded run has left anything to do; fleet migrate plans anew");
         }
         output.result(
-            |out, _, _| writeln!(out, "Nothing to resume: no run has left anything to do"),
+            |out, _, _| writeln!(out, "Nothing to resume: no recorded run has left anything to do; fleet migrate plans anew"),
             &report::runless_document(RunOutcome::Succeeded, ExitCode::Done, None),
         )?;
         return Ok(ExitCode::Done);

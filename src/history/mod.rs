@@ -78,22 +78,36 @@ pub async fn read(
         let (pool, database) = (pool.clone(), database.clone());
         let (batch, table) = (batch.to_vec(), table.to_owned());
         batches.spawn(async move {
-            let client = pg::checkout(&pool, &database).await?;
-            batch::read(&client, &batch, &table)
-                .await
-                .map_err(|cause| HistoryError::Query { database, cause })
+            let client = match pg::checkout(&pool, &database).await {
+                // the server has no connection to spare: the ones that there are will do
+                Err(PgError::TooManyConnections(_)) => return Ok((batch, None)),
+                client => client?,
+            };
+            let read = batch::read(&client, &batch, &table).await;
+            let read = read.map_err(|cause| HistoryError::Query { database, cause })?;
+            Ok((batch, Some(read)))
         });
     }
     let mut rows_seen = RowsSeen::default();
+    let mut left = Vec::new();
+    let mut share = |read: Vec<(SchemaName, HistorySnapshot)>| {
+        let shared = read.into_iter();
+        histories.extend(shared.map(|(schema, history)| (schema, rows_seen.share(history))));
+    };
     while let Some(batch) = batches.join_next().await {
-        let batch = batch.map_err(|_| HistoryError::Broken(database.clone()))??;
-        histories.extend(
-            batch
-                .into_iter()
-                .map(|(schema, history)| (schema, rows_seen.share(history))),
-        );
+        match batch.map_err(|_| HistoryError::Broken(database.clone()))?? {
+            (_, Some(read)) => share(read),
+            (batch, None) => left.extend(batch),
+        }
     }
     let client = pg::checkout(pool, database).await?;
+    for batch in left.chunks(BATCH) {
+        share(
+            batch::read(&client, batch, table)
+                .await
+                .map_err(query_error)?,
+        );
+    }
     doubt_empty(&client, &mut histories, table)
         .await
         .map_err(query_error)?;

@@ -151,7 +151,9 @@ pub enum LedgerError {
     #[error("another run holds the lease: {0}")]
     LeaseHeld(String),
     /// Somebody else took the run over, or closed it.
-    #[error("the lease of run {0} is lost: another process has taken over")]
+    #[error(
+        "the lease of run {0} is lost: another process has taken over, or the control schema was replaced"
+    )]
     LeaseLost(String),
     /// A tenant's row is not in the state that we left it in.
     #[error("the ledger of run {run} was changed by somebody else while {action}")]
@@ -161,6 +163,9 @@ pub enum LedgerError {
         /// What we were doing.
         action: &'static str,
     },
+    /// The control database took a write and then said nothing.
+    #[error("the control database does not answer any more")]
+    NoAnswer,
     /// No run has this id.
     #[error("no run is called {0}; fleet runs lists them")]
     NoSuchRun(String),

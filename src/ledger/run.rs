@@ -184,6 +184,9 @@ async fn open_in(
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// How long a write may take: longer than its statements may wait and run, else the server is not there.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(75);
+
 /// One write, as it must be made again where its connection is lost before it is known to be committed.
 enum Write<'a> {
     Entries(&'a Entries),
@@ -199,7 +202,17 @@ impl PgLedger {
         let mut is_connected = true;
         loop {
             if is_connected {
-                match self.try_write(&write).await {
+                let writing = tokio::time::timeout(WRITE_TIMEOUT, self.try_write(&write));
+                let written = match writing.await {
+                    Ok(written) => written,
+                    // whoever goes on has another connection: the answer of this one is nobody's any more
+                    Err(_) if Instant::now() < deadline => {
+                        is_connected = false;
+                        continue;
+                    }
+                    Err(_) => return Err(LedgerError::NoAnswer),
+                };
+                match written {
                     Ok(()) => break,
                     Err(error) if error.is_transient() && Instant::now() < deadline => {
                         is_connected = !error.is_connection_lost();

@@ -189,7 +189,7 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
     /// Sends one transaction and follows it to its end.
     async fn send(&self, message: &Message, migrations: &[&Migration]) -> Result<(), End> {
         let mark = Mark::Own(self.envelope.mark());
-        let watch = Watch::new(self.pool, &self.envelope.schema, mark);
+        let watch = Watch::new(self.pool, &self.envelope.schema, mark, message.text.len());
         let completed = |statement| crash_in_transaction(message, statement);
         match self.exchange(&message.text, &watch, completed).await {
             Ok(()) => {

@@ -128,6 +128,15 @@ impl<'a> Doubt<'a> {
                 found.name
             )));
         }
+        if found.table != build.table.name {
+            return Err(self.by_hand(
+                number,
+                &format!(
+                    "the index {} is there, but is one of the table {}, not of {}",
+                    found.name, found.table, build.table.name
+                ),
+            ));
+        }
         match index::meant(client, schema, build).await? {
             Some(meant) if meant == found.definition => Ok(Outcome::Done(format!(
                 "adopted: the index {} is there, valid, and as the file says",
@@ -159,8 +168,9 @@ impl<'a> Doubt<'a> {
                 format!("statement {number} ({statement}) was begun and failed or was interrupted, and whether it is done is not known: {why}"),
             )
             .with_hint(
-                "look at what it did in this tenant, then say which: fleet settle done --tenant … \
-                 (it is done, go on behind it) or fleet settle again --tenant … (run it again); then fleet resume",
+                "look at what it did in this tenant, then say which: fleet settle done --tenant NAME \
+                 (it is done, go on behind it) or fleet settle again --tenant NAME (run it again, after what is in its \
+                 way was taken away); then fleet resume",
             ),
         ))
     }

@@ -217,11 +217,11 @@ pub(super) fn ended_by_timeout(statement: u128, index_build: u128) -> String {
 /// What to do about errors that come of how fleet runs a file. PostgreSQL's own hints go first.
 fn hint(code: &SqlState, part: Part) -> Option<&'static str> {
     match (code, part) {
-        (_, Part::HistoryRow(_)) => Some(
+        (code, Part::HistoryRow(_)) if *code != SqlState::LOCK_NOT_AVAILABLE => Some(
             "the file itself ran: does it change the role, drop its own schema, or make its transaction read-only?",
         ),
         (code, _) if *code == SqlState::INVALID_TRANSACTION_TERMINATION => Some(
-            "fleet opens and ends the transaction itself: nothing that the file calls may COMMIT or ROLLBACK",
+            "fleet opens and ends the transaction itself: nothing that the file calls may COMMIT or ROLLBACK, unless the file is marked -- fleet: no-transaction",
         ),
         (code, Part::File(..)) if *code == SqlState::INSUFFICIENT_PRIVILEGE => Some(
             "GRANT fleet's role what it lacks; to alter a table it has to own it (ALTER TABLE … OWNER TO)",

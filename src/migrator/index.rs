@@ -45,6 +45,8 @@ impl IndexError {
 pub(super) struct Index {
     /// Its bare name.
     pub(super) name: String,
+    /// The bare name of its table.
+    pub(super) table: String,
     /// Whether queries may use it.
     pub(super) is_valid: bool,
     /// What it is an index of and how, without the names of index and table.
@@ -55,7 +57,7 @@ pub(super) struct Index {
 
 /// `pg_get_indexdef` without the names in front: `UNIQUE USING btree (lower(email))`. `i` is the row
 /// of `pg_index`.
-const DEFINITION: &str = "(CASE WHEN i.indisunique THEN 'UNIQUE' ELSE '' END) || \
+const DEFINITION: &str = "(CASE WHEN i.indisunique THEN ' UNIQUE' ELSE '' END) || \
     substr(pg_catalog.pg_get_indexdef(i.indexrelid), strpos(pg_catalog.pg_get_indexdef(i.indexrelid), ' USING '))";
 
 fn select(condition: &str) -> String {
@@ -65,7 +67,7 @@ fn select(condition: &str) -> String {
             FROM pg_catalog.pg_stat_progress_create_index p \
             LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = p.pid \
             WHERE p.index_relid = c.oid AND p.pid <> pg_catalog.pg_backend_pid() \
-              AND p.datname = pg_catalog.current_database()) \
+              AND p.datname = pg_catalog.current_database()), t.relname::text \
          FROM pg_catalog.pg_index i \
          JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
          JOIN pg_catalog.pg_class t ON t.oid = i.indrelid \
@@ -80,6 +82,7 @@ fn index(row: &Row) -> Index {
         is_valid: row.get(1),
         definition: row.get(2),
         builder: row.get(3),
+        table: row.get(4),
     }
 }
 

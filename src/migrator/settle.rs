@@ -1,11 +1,13 @@
 //! A step in doubt, settled by a person who has looked at what it did.
 
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Row};
 
-use super::lock;
+use super::{index, lock};
 use crate::history::STEPS_TABLE;
-use crate::migration::Version;
+use crate::migration::{Settlement, Version};
 use crate::pg::{self, PgError, Pool};
+use crate::sql;
 use crate::tenant::TenantId;
 
 /// What a person has found out.
@@ -38,6 +40,16 @@ pub enum SettleError {
     /// No connection, or a refused statement.
     #[error(transparent)]
     Pg(#[from] PgError),
+    /// The catalogue says something else.
+    #[error("{tenant}: statement {step} is not done, whatever else it did: {why}")]
+    Contradicted {
+        /// Which tenant.
+        tenant: TenantId,
+        /// Which statement.
+        step: u32,
+        /// What the catalogue says.
+        why: String,
+    },
     /// Somebody is at the tenant.
     #[error("{tenant}: another session is migrating this tenant: {holder}")]
     Busy {
@@ -98,6 +110,11 @@ pub async fn settle_by_hand(
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(None),
         rows => rows.map_err(failed)?,
     };
+    if verdict == Verdict::Done {
+        for row in &rows {
+            contradicts(tx.client(), tenant, row).await?;
+        }
+    }
     tx.commit().await.map_err(failed)?;
     Ok(rows.first().map(|row| Settled {
         tenant: tenant.clone(),
@@ -106,4 +123,23 @@ pub async fn settle_by_hand(
         statement: row.get(2),
         begun_at: row.get(3),
     }))
+}
+
+/// Of an index the catalogue tells whether it was built: a person cannot know better.
+async fn contradicts(client: &Client, tenant: &TenantId, row: &Row) -> Result<(), SettleError> {
+    let Settlement::IndexBuilt(build) = sql::settlement(row.get(2)) else {
+        return Ok(());
+    };
+    let found = index::find(client, &tenant.schema, &build).await;
+    let why = match found {
+        Ok(Some(index)) if index.is_valid => return Ok(()),
+        Ok(Some(index)) => format!("the index {} is invalid", index.name),
+        Ok(None) => "no such index is there".to_owned(),
+        Err(error) => error.into_failure().0.message,
+    };
+    Err(SettleError::Contradicted {
+        tenant: tenant.clone(),
+        step: u32::try_from(row.get::<_, i32>(1)).unwrap_or_default(),
+        why,
+    })
 }

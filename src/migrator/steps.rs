@@ -56,6 +56,15 @@ fn number(index: usize) -> u32 {
 impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
     /// Runs what is left of a migration's steps and records it.
     pub(super) async fn run_steps(&mut self, migration: &Migration) -> Result<(), End> {
+        let mut ended = self.run_noted(migration).await;
+        if let Err(End::Failed { failure, .. }) = &mut ended {
+            let name = || migration.to_string();
+            failure.migration.get_or_insert_with(name);
+        }
+        ended
+    }
+
+    async fn run_noted(&mut self, migration: &Migration) -> Result<(), End> {
         self.bookkeeping(&self.envelope.open_steps(migration, self.expected))
             .await?;
         crash::point("K3");
@@ -244,8 +253,9 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
             Ok(_) => {}
             Err(error) => {
                 let left = error.into_failure().0.message;
-                let left =
-                    format!("an invalid index is left, and is dropped before the next try: {left}");
+                let left = format!(
+                    "An invalid index is left, and is dropped before the next try (it could not be dropped now: {left})"
+                );
                 failure.detail = Some(match failure.detail.take() {
                     Some(detail) => format!("{detail}\n{left}"),
                     None => left,
@@ -269,7 +279,7 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
         prefix: &str,
     ) -> Result<(), End> {
         let mark = Mark::Shared(text.chars().take(MARKED_CHARACTERS).collect());
-        let watch = Watch::new(self.pool, &self.envelope.schema, mark);
+        let watch = Watch::new(self.pool, &self.envelope.schema, mark, text.len());
         let sent = self.exchange(text, &watch, |_| {
             crash::point("N2");
         });
@@ -302,6 +312,7 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
                     self.pool,
                     &self.envelope.schema,
                     Mark::Shared(String::new()),
+                    0,
                 );
                 let guard = error.as_db_error().and_then(Guard::of);
                 let failure = guard.map_or_else(|| pg::failure_of(&error), Guard::failure);

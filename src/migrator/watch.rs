@@ -23,22 +23,30 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// of a transaction and our reading of the answer there may be one.
 const LOOKS_UNTIL_LOST: u32 = 10;
 
+/// How many looks may pass until a message has reached the server, and how much of one each more look
+/// is for: a large file over a slow line takes its time.
+const LOOKS_UNTIL_NEVER: usize = 120;
+const BYTES_A_LOOK: usize = 32 * 1024;
+
 /// What was seen of one session that works for a tenant.
 pub(super) struct Watch<'a> {
     pool: &'a Pool,
     schema: &'a SchemaName,
     /// Stands in the text of the message that the session works on.
     mark: Mark,
+    /// How many bytes the message has.
+    size: usize,
     blocker: Mutex<Option<String>>,
 }
 
 impl<'a> Watch<'a> {
     /// Of the session that holds this tenant's lock, or works on a message with a mark of its own.
-    pub(super) fn new(pool: &'a Pool, schema: &'a SchemaName, mark: Mark) -> Self {
+    pub(super) fn new(pool: &'a Pool, schema: &'a SchemaName, mark: Mark, size: usize) -> Self {
         Self {
             pool,
             schema,
             mark,
+            size,
             blocker: Mutex::new(None),
         }
     }
@@ -55,14 +63,16 @@ impl<'a> Watch<'a> {
     /// with the session and no answer has come: then none will.
     pub(super) async fn until_lost(&self, tell: impl Fn(Progress)) {
         let mut done = 0;
+        let mut unseen = 0;
         let mut seen = false;
-        while done < LOOKS_UNTIL_LOST {
+        while done < LOOKS_UNTIL_LOST && unseen < LOOKS_UNTIL_NEVER + self.size / BYTES_A_LOOK {
             tokio::time::sleep(LOOK_EVERY).await;
             match self.look(&tell).await {
                 Look::AtWork => (seen, done) = (true, 0),
                 Look::Done => done += 1,
-                // one that was never seen may have its message still to come
-                Look::Gone => done += u32::from(seen),
+                Look::Gone if seen => done += 1,
+                // the message may still be on its way
+                Look::Gone => unseen += 1,
                 Look::Unknown => {}
             }
         }

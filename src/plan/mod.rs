@@ -172,15 +172,29 @@ pub fn version_of(history: &HistorySnapshot) -> Option<Version> {
     }
 }
 
-/// The migration that a tenant is in the middle of, and how many of its steps are done. None for a
-/// tenant that is between two migrations, as nearly all are.
-pub fn halfway(history: &HistorySnapshot) -> Option<(Version, usize)> {
+/// How far a tenant is in a migration that runs without a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Which migration.
+    pub version: Version,
+    /// How many of its statements are done.
+    pub done: usize,
+    /// The statement that was begun and whose end is not known.
+    pub in_doubt: Option<u32>,
+}
+
+/// Where in a migration a tenant is. None for one that is between two, as nearly all are.
+pub fn halfway(history: &HistorySnapshot) -> Option<Position> {
     let HistorySnapshot::Rows { rows, steps, .. } = history else {
         return None;
     };
     let version = decide::halfway(rows, steps)?;
-    let done = |row: &&StepRow| row.version == version && row.is_done;
-    Some((version, steps.iter().filter(done).count()))
+    let of_version = || steps.iter().filter(|row| row.version == version);
+    Some(Position {
+        version,
+        done: of_version().filter(|row| row.is_done).count(),
+        in_doubt: of_version().find(|row| !row.is_done).map(|row| row.step),
+    })
 }
 
 #[cfg(test)]

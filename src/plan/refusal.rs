@@ -265,7 +265,7 @@ impl fmt::Display for Halfway {
                 "statement {step} of the file, which is done, was edited or removed"
             ),
             Self::Transactional => f.write_str("the file now runs in a transaction"),
-            Self::Preceded(versions) => write!(f, "{} come before it", list(versions)),
+            Self::Preceded(versions) => write!(f, "{} before it not applied", list(versions)),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use super::{Action, Plan};
+use super::{Action, Plan, Position};
 use crate::migration::Version;
 use crate::run::{Failure, RunId};
 use crate::tenant::TenantId;
@@ -74,8 +74,8 @@ pub struct StatusRow {
     pub pending: usize,
     /// Where it is.
     pub state: TenantState,
-    /// The migration that it is in the middle of, and how many statements of it are done.
-    pub halfway: Option<(Version, usize)>,
+    /// How far it is in a migration that it is in the middle of.
+    pub halfway: Option<Position>,
     /// Why it is refused.
     pub reason: Option<String>,
     /// What to do about it.

@@ -7,7 +7,7 @@ use super::causes::{INDENT, fact, write_facts};
 use super::status::{painted, words};
 use super::style::{Style, Tone};
 use super::summary::{Step, write_next};
-use super::wording::{cause, clean, count, duration, message, place, version, wrapped};
+use super::wording::{cause, clean, duration, in_the_middle, message, place, version, wrapped};
 use crate::ledger::AttemptRecord;
 use crate::plan::{StatusRow, TenantState};
 use crate::run::Outcome;
@@ -31,11 +31,8 @@ pub fn status_detail(
         let stems = wrapped(&stems, INDENT, style.width);
         fact(out, "pending", &stems, style)?;
     }
-    if let Some((halfway, done)) = row.halfway {
-        let text = format!(
-            "in the middle of V{halfway}: {} done",
-            count(done, "statement")
-        );
+    if let Some(position) = row.halfway {
+        let text = in_the_middle(position);
         fact(out, "halfway", &text, style)?;
     }
     if let Some(reason) = &row.reason {

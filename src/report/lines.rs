@@ -6,8 +6,11 @@ use super::notices::Notices;
 use super::pace::Pace;
 use super::sink::Sink;
 use super::style::{Style, Tone};
+use super::wording::clean;
 use super::{Reporter, Verbosity};
 use crate::rollout::RolloutEvent;
+use crate::run::Progress;
+use crate::tenant::TenantId;
 
 /// A line at the latest after this time, if an event comes by.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -20,6 +23,7 @@ pub(super) struct Lines {
     style: Style,
     notices: Notices,
     progress: Option<Milestones>,
+    waiting_said_at: Option<Instant>,
 }
 
 /// When the next progress line is due.
@@ -36,11 +40,39 @@ impl Lines {
             style,
             notices: Notices::new(style, verbosity),
             progress: None,
+            waiting_said_at: None,
         }
+    }
+
+    /// For whom a build of an index waits, now and then: a log shows nothing else of it.
+    fn waiting(&mut self, tenant: &TenantId, progress: &Progress, now: Instant) -> Option<String> {
+        let Progress::IndexBuild {
+            phase,
+            waits_for: Some(blocker),
+            ..
+        } = progress
+        else {
+            return None;
+        };
+        let said = self.waiting_said_at;
+        if said.is_some_and(|at| now.duration_since(at) < INTERVAL) {
+            return None;
+        }
+        self.waiting_said_at = Some(now);
+        Some(format!(
+            "- {tenant}: {}, waits for {}",
+            clean(phase),
+            clean(blocker)
+        ))
     }
 
     /// Reports an event as of `now`, which tests choose.
     pub(super) fn report_at(&mut self, event: &RolloutEvent, now: Instant) {
+        if let RolloutEvent::TenantProgress { tenant, progress } = event
+            && let Some(line) = self.waiting(tenant, progress, now)
+        {
+            self.sink.line(&line);
+        }
         if let Some(line) = self.notices.line(event) {
             self.sink.line(&line);
         }

@@ -47,7 +47,9 @@ pub(super) fn sentence(run: &RunSummary, stepwise: &Stepwise) -> Option<String> 
             verb(names.len(), "runs", "run"),
         ));
     }
-    if run.totals.interrupted > 0 || failures().any(is_outcome_unknown) {
+    // without a word of which migration a tenant may be in the middle of one that runs step by step
+    let is_halfway = |failure: &Failure| failure.migration.is_none() && !stepwise.0.is_empty();
+    if run.totals.interrupted > 0 || failures().any(|f| is_outcome_unknown(f) || is_halfway(f)) {
         return Some(
             "It is safe to resume: fleet reads each tenant's history first and carries on from what it says."
                 .to_owned(),

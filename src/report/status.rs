@@ -7,9 +7,8 @@ use super::Verbosity;
 use super::causes::{INDENT, fact, write_causes};
 use super::style::{Style, Tone};
 use super::summary::{Step, write_next};
-use super::wording::{clean, count, count_u64, names, version};
-use crate::migration::Version;
-use crate::plan::{FleetStatus, StatusRow, TenantState};
+use super::wording::{clean, count, count_u64, in_the_middle, names, version};
+use crate::plan::{FleetStatus, Position, StatusRow, TenantState};
 use crate::run::{RunId, group_failures};
 use crate::tenant::TenantId;
 
@@ -141,11 +140,8 @@ fn one_line(row: &StatusRow, style: Style) -> String {
     if row.pending > 0 {
         text = format!("{text}, {} pending", row.pending);
     }
-    if let Some((halfway, done)) = row.halfway {
-        text = format!(
-            "{text}, in the middle of V{halfway} ({} done)",
-            count(done, "statement")
-        );
+    if let Some(position) = row.halfway {
+        text = format!("{text}, {}", in_the_middle(position));
     }
     text
 }
@@ -190,15 +186,21 @@ fn write_halfway(
     style: Style,
     verbosity: Verbosity,
 ) -> io::Result<()> {
-    let mut migrations: BTreeMap<Version, Vec<&TenantId>> = BTreeMap::new();
+    let mut places: BTreeMap<_, Vec<&TenantId>> = BTreeMap::new();
     for row in &status.tenants {
-        if let Some((version, _)) = row.halfway {
-            migrations.entry(version).or_default().push(&row.tenant);
+        if let Some(at) = row.halfway {
+            let place = (at.version, at.done, at.in_doubt);
+            places.entry(place).or_default().push(&row.tenant);
         }
     }
-    for (halfway, tenants) in migrations {
+    for ((version, done, in_doubt), tenants) in places {
+        let position = Position {
+            version,
+            done,
+            in_doubt,
+        };
         let number = count(tenants.len(), "tenant");
-        let head = format!("- {number} in the middle of V{halfway}");
+        let head = format!("- {number} {}", in_the_middle(position));
         writeln!(out, "\n{}", style.paint(Tone::Warning, &head))?;
         let listed = names(tenants.iter().copied(), INDENT, style.width, verbosity);
         fact(out, "tenants", &listed, style)?;

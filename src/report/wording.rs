@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::migration::{MigrationSet, Version};
+use crate::plan::Position;
 use crate::run::Failure;
 use crate::tenant::TenantId;
 
@@ -64,6 +65,16 @@ pub(super) fn verb<'a>(number: usize, one: &'a str, many: &'a str) -> &'a str {
 /// `V12`, or `empty` for a history without rows.
 pub(super) fn version(version: Option<Version>) -> String {
     version.map_or_else(|| "empty".to_owned(), |version| format!("V{version}"))
+}
+
+/// `in the middle of V2: 1 statement done, statement 2 in doubt`.
+pub(super) fn in_the_middle(position: Position) -> String {
+    let done = count(position.done, "statement");
+    let mut text = format!("in the middle of V{}: {done} done", position.version);
+    if let Some(statement) = position.in_doubt {
+        let _ = write!(text, ", statement {statement} in doubt");
+    }
+    text
 }
 
 /// A migration by its file's stem, `V12__unique_email`.

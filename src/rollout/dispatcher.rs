@@ -235,8 +235,9 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         };
         crash::point("K11");
         let ledger_error = self.books.close(&closing).await;
-        if ledger_error.is_some() {
+        if let Some(error) = &ledger_error {
             summary.exit = ExitCode::Unexpected;
+            summary.error = Some(error.to_string());
         }
         let summary = Arc::new(summary);
         // nobody has to listen

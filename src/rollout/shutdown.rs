@@ -29,8 +29,13 @@ pub fn stop_channel() -> (StopHandle, StopWatch) {
 }
 
 impl StopHandle {
-    /// A signal came: the first drains, every further one aborts.
-    pub fn signal(&self, signal: StopSignal) {
+    /// A signal came: the first drains, every further one aborts. Answers what it asks for.
+    pub fn signal(&self, signal: StopSignal) -> CancelReason {
+        let reason = if self.0.borrow().is_some() {
+            CancelReason::Abort
+        } else {
+            CancelReason::Drain
+        };
         self.0.send_modify(|request| {
             *request = Some(match *request {
                 None => StopRequest {
@@ -43,6 +48,7 @@ impl StopHandle {
                 },
             });
         });
+        reason
     }
 }
 

@@ -136,6 +136,7 @@ impl Tally {
             tenants,
             failures,
             newcomers: Vec::new(),
+            error: None,
             duration,
         }
     }

@@ -5,8 +5,8 @@ use serde::{Serialize, Serializer};
 use super::Each;
 use crate::migration::{MigrationSet, Version};
 use crate::plan::{
-    Action, FleetStatus, LastFailure, Plan, StatusRow, TenantPlan, TenantState, VersionCount,
-    halfway,
+    Action, FleetStatus, LastFailure, Plan, Position, StatusRow, TenantPlan, TenantState,
+    VersionCount, halfway,
 };
 use crate::report::wording::stem;
 use crate::run::Failure;
@@ -46,13 +46,15 @@ struct PlanRow<'a> {
 struct Halfway {
     version: Version,
     statements_done: usize,
+    in_doubt: Option<u32>,
 }
 
 impl Halfway {
-    fn of(halfway: Option<(Version, usize)>) -> Option<Self> {
-        halfway.map(|(version, statements_done)| Self {
-            version,
-            statements_done,
+    fn of(halfway: Option<Position>) -> Option<Self> {
+        halfway.map(|position| Self {
+            version: position.version,
+            statements_done: position.done,
+            in_doubt: position.in_doubt,
         })
     }
 }

@@ -19,6 +19,8 @@ struct RunDocument<'a, T, F> {
     tenants: T,
     failures: F,
     new: Vec<TenantKey<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
 }
 
 /// Which tenant, as two keys.
@@ -125,5 +127,6 @@ pub fn run_document(summary: &RunSummary) -> impl Serialize + '_ {
         tenants: Each::of(&summary.tenants, TenantRow::of),
         failures: causes(&summary.failures),
         new: summary.newcomers.iter().map(TenantKey::of).collect(),
+        error: summary.error.as_deref(),
     }
 }

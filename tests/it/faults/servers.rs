@@ -208,3 +208,29 @@ fn a_migration_that_kills_its_server_is_stopped() {
     let crashes = server.log().matches("was terminated by signal 9").count();
     assert!((2..=8).contains(&crashes), "{crashes} crashes");
 }
+
+/// F49: a role that may have few connections gets by with them from the first look on.
+#[test]
+fn a_role_with_few_connections_gets_by() {
+    let db = TestDatabase::create(Server::A);
+    let schemas = tenants(&db, 30);
+    let role = format!("few_{}", db.name());
+    db.execute(&format!(
+        "CREATE ROLE {role} LOGIN CONNECTION LIMIT 3; GRANT CREATE ON DATABASE {} TO {role}",
+        db.name()
+    ));
+    for schema in &schemas {
+        db.execute(&format!("ALTER SCHEMA {schema} OWNER TO {role}"));
+    }
+    let url = db.url().replace("postgres@", &format!("{role}@"));
+    let fleet =
+        impatient(TestFleet::without_database().database_url("main", &url)).probe_migrations(1..=1);
+    assert_eq!(fleet.json(&["migrate"], 0)["totals"]["succeeded"], 30);
+    let fleet = fleet.probe_migrations(2..=2);
+    assert_eq!(fleet.json(&["migrate"], 0)["totals"]["succeeded"], 30);
+    assert_applied_exactly_once(&db, &schemas, &[1, 2]);
+    for schema in &schemas {
+        db.execute(&format!("DROP SCHEMA {schema} CASCADE"));
+    }
+    db.execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}"));
+}

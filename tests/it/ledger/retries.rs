@@ -141,3 +141,15 @@ fn the_value_of_the_time_limit_is_told() {
         &["execution.statement_timeout", "50ms"],
     );
 }
+
+#[test]
+fn a_history_that_is_locked_while_planning_is_read_again() {
+    let (db, schemas, fleet) = busy_table("200ms", 20);
+    let lock = db.hold_lock("LOCK TABLE tenant_0001.refinery_schema_history");
+    let run = fleet.spawn(&["-o", "json", "migrate"]);
+    wait_until("planning has met the lock", || lock.waiters() == 1);
+    wait_until("it was given up once", || lock.waiters() == 0);
+    lock.release();
+    run.wait().assert_code(0);
+    assert_applied_exactly_once(&db, &schemas, &[1, 2]);
+}

@@ -280,3 +280,57 @@ fn a_procedure_that_failed_is_told_with_its_error_and_not_tried_again() {
         .json(&["settle", "done", "--tenant", TENANT], 0);
     fleet.folder.json(&["resume"], 0);
 }
+
+#[test]
+fn a_person_cannot_say_that_an_index_is_built_that_is_not() {
+    let fleet = Fleet::with(1).migration(
+        "V2__index",
+        "CREATE INDEX CONCURRENTLY t1_note ON t1 (note);\n",
+    );
+    killed_behind_a_writer(&fleet);
+    let status = fleet.folder.json(&["status"], 0);
+    assert_eq!(status["tenants"][0]["halfway"]["in_doubt"], 1);
+    fleet
+        .folder
+        .fleet(&["settle", "done", "--tenant", TENANT])
+        .assert_code(2)
+        .assert_stderr_has("t1_note is invalid");
+    fleet.folder.json(&["resume"], 0);
+    assert_eq!(fleet.indexes(TENANT), ["t1_note"]);
+}
+
+#[test]
+fn an_index_of_another_table_is_not_adopted() {
+    let fleet = Fleet::with(1).migration(
+        "V2__index",
+        "CREATE INDEX CONCURRENTLY t1_note ON t1 (note);\n",
+    );
+    build_in_doubt(
+        &fleet,
+        "CREATE TABLE tenant_0001.other (note text); CREATE INDEX t1_note ON tenant_0001.other (note)",
+    );
+    let run = fleet.folder.json(&["resume"], 4);
+    assert_says(
+        &tenant(&run, TENANT)["failure"]["message"],
+        &["of the table other, not of t1"],
+    );
+}
+
+#[test]
+fn a_statement_in_doubt_is_settled_before_one_that_was_put_in_front_of_it() {
+    let fleet = killed_in_a_procedure();
+    let path = fleet.folder.migration_path("V2__backfill");
+    let text = std::fs::read_to_string(path).expect("the file");
+    fleet.folder.write_migration(
+        "V2__backfill",
+        &text.replace(
+            "CALL backfill",
+            "CREATE TABLE before (id int);\nCALL backfill",
+        ),
+    );
+    let run = fleet.folder.json(&["migrate"], 4);
+    assert_says(
+        &tenant(&run, TENANT)["failure"]["message"],
+        &["CALL backfill()", "not known"],
+    );
+}
