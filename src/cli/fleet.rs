@@ -22,7 +22,7 @@ use crate::migration::{MigrationSet, Version};
 use crate::migrator::{MigrationSettings, RefineryMigrator, TenantDatabase};
 use crate::pg::{self, EmbeddedLease, Pool, SessionOptions};
 use crate::plan::{self, HistorySnapshot, Plan, VersionColumn};
-use crate::rollout::DatabaseLimits;
+use crate::rollout::{DatabaseLimits, RetryPolicy};
 use crate::run::FailureClass;
 use crate::source;
 use crate::tenant::{DatabaseName, SchemaName, Tenant, TenantFilter, TenantId, TenantPattern};
@@ -329,24 +329,8 @@ impl Fleet {
             .iter()
             .filter_map(|open| Some((open, schemas.get(&open.name)?)))
             .map(|(open, schemas)| async move {
-                let mut histories = history::read(&open.pool, &open.name, schemas, table).await?;
-                let retry = self.config.execution.retry;
-                for attempt in 1.. {
-                    let locked: Vec<SchemaName> = histories
-                        .iter()
-                        .filter(|(_, history)| is_locked(history))
-                        .map(|(schema, _)| schema.clone())
-                        .collect();
-                    let Some(pause) = retry.pause_after(attempt, fastrand::f64()) else {
-                        break;
-                    };
-                    if locked.is_empty() {
-                        break;
-                    }
-                    tokio::time::sleep(pause).await;
-                    let again = history::read(&open.pool, &open.name, &locked, table).await?;
-                    histories.extend(again);
-                }
+                let histories =
+                    histories_of(open, schemas, table, self.config.execution.retry).await?;
                 anyhow::Ok((open.name.clone(), histories))
             });
         Ok(try_join_all(read).await?.into_iter().collect())
@@ -467,6 +451,31 @@ impl Fleet {
             newcomers
         }
     }
+}
+
+/// The histories of one database's tenants. Those that somebody had locked are read again, as often as an
+/// attempt at a tenant would be made again.
+async fn histories_of(
+    open: &OpenDatabase,
+    schemas: &[SchemaName],
+    table: &str,
+    retry: RetryPolicy,
+) -> anyhow::Result<HashMap<SchemaName, HistorySnapshot>> {
+    let mut histories = history::read(&open.pool, &open.name, schemas, table).await?;
+    for attempt in 1.. {
+        let locked: Vec<SchemaName> = histories
+            .iter()
+            .filter(|(_, history)| is_locked(history))
+            .map(|(schema, _)| schema.clone())
+            .collect();
+        let pause = retry.pause_after(attempt, fastrand::f64());
+        let (Some(pause), false) = (pause, locked.is_empty()) else {
+            break;
+        };
+        tokio::time::sleep(pause).await;
+        histories.extend(history::read(&open.pool, &open.name, &locked, table).await?);
+    }
+    Ok(histories)
 }
 
 /// Whether somebody stood in the way of reading a history who may be gone by now.
