@@ -3,6 +3,14 @@
 use super::{Fleet, TENANT};
 use crate::support::{assert_nothing_left, assert_says, tenant, wait_until};
 
+/// One tenant, and the plainest of indexes to come.
+fn one_index() -> Fleet {
+    Fleet::with(1).migration(
+        "V2__index",
+        "CREATE INDEX CONCURRENTLY t1_note ON t1 (note);\n",
+    )
+}
+
 /// Kills a run while a statement of its second migration stands behind a writer to `t1`.
 fn killed_behind_a_writer(fleet: &Fleet) {
     let writer = fleet
@@ -54,10 +62,7 @@ fn an_index_without_a_name_is_known_by_its_definition() {
 
 #[test]
 fn a_statement_in_doubt_that_was_edited_goes_on_as_edited() {
-    let fleet = Fleet::with(1).migration(
-        "V2__index",
-        "CREATE INDEX CONCURRENTLY t1_note ON t1 (note);\n",
-    );
+    let fleet = one_index();
     killed_behind_a_writer(&fleet);
     let fleet = fleet.migration(
         "V2__index",
@@ -93,10 +98,7 @@ fn an_index_that_is_there_valid_and_as_the_file_says_is_adopted() {
 
 #[test]
 fn an_index_that_is_there_and_something_else_is_for_a_person_to_look_at() {
-    let fleet = Fleet::with(1).migration(
-        "V2__index",
-        "CREATE INDEX CONCURRENTLY t1_note ON t1 (note);\n",
-    );
+    let fleet = one_index();
     build_in_doubt(
         &fleet,
         "CREATE INDEX t1_note ON tenant_0001.t1 (lower(note))",
@@ -246,10 +248,7 @@ fn a_person_may_say_that_it_is_to_run_again() {
 
 #[test]
 fn a_statement_in_doubt_that_was_taken_out_of_the_file_is_settled_all_the_same() {
-    let fleet = Fleet::with(1).migration(
-        "V2__index",
-        "CREATE INDEX CONCURRENTLY t1_note ON t1 (note);\n",
-    );
+    let fleet = one_index();
     killed_behind_a_writer(&fleet);
     let fleet = fleet.migration(
         "V2__index",
@@ -283,10 +282,7 @@ fn a_procedure_that_failed_is_told_with_its_error_and_not_tried_again() {
 
 #[test]
 fn a_person_cannot_say_that_an_index_is_built_that_is_not() {
-    let fleet = Fleet::with(1).migration(
-        "V2__index",
-        "CREATE INDEX CONCURRENTLY t1_note ON t1 (note);\n",
-    );
+    let fleet = one_index();
     killed_behind_a_writer(&fleet);
     let status = fleet.folder.json(&["status"], 0);
     assert_eq!(status["tenants"][0]["halfway"]["in_doubt"], 1);
@@ -301,10 +297,7 @@ fn a_person_cannot_say_that_an_index_is_built_that_is_not() {
 
 #[test]
 fn an_index_of_another_table_is_not_adopted() {
-    let fleet = Fleet::with(1).migration(
-        "V2__index",
-        "CREATE INDEX CONCURRENTLY t1_note ON t1 (note);\n",
-    );
+    let fleet = one_index();
     build_in_doubt(
         &fleet,
         "CREATE TABLE tenant_0001.other (note text); CREATE INDEX t1_note ON tenant_0001.other (note)",
