@@ -107,6 +107,8 @@ pub enum MigrateErrorCause {
     Unreachable(Box<Failure>),
     /// What comes next waits for all others in the database, and it is not this tenant's turn.
     Deferred,
+    /// What waited for all others in the database is done. What follows needs no turn, and may take long.
+    TurnOver,
     /// Its statement was cancelled because the run was aborted.
     Cancelled,
     /// The history, read again, says that the tenant must not be touched.

@@ -238,6 +238,7 @@ impl RefineryMigrator {
         let (cause, in_doubt) = match outcome {
             Ok(()) => return Ok(applied),
             Err(Stopped::Deferred) => (MigrateErrorCause::Deferred, false),
+            Err(Stopped::TurnOver) => (MigrateErrorCause::TurnOver, false),
             Err(Stopped::Refinery(refused)) => {
                 // a schema that was to be made is rolled back with its first migration
                 let is_there = history != HistorySnapshot::SchemaAbsent;
@@ -262,15 +263,21 @@ impl RefineryMigrator {
         pending: &[Version],
         has_turn: bool,
     ) -> Result<(), Stopped> {
+        let mut after_build = false;
         let pending: Vec<&Migration> = pending.iter().filter_map(|v| self.set.get(*v)).collect();
         let is_stepwise =
             |migration: &Migration| migration.mode == TransactionMode::NonTransactional;
         let grouped = self.settings.scope == TransactionScope::Tenant;
         let table = &self.settings.history_table;
         for segment in pending.chunk_by(|a, b| !is_stepwise(a) && !is_stepwise(b)) {
-            if !has_turn && segment.iter().any(|migration| migration.waits_for_others()) {
+            let needs_turn = segment.iter().any(|migration| migration.waits_for_others());
+            if needs_turn && !has_turn {
                 return Err(Stopped::Deferred);
             }
+            if after_build && !needs_turn {
+                return Err(Stopped::TurnOver);
+            }
+            after_build = needs_turn;
             tenant.history = applied_rows(&applied);
             tenant.pending = segment.iter().copied().collect();
             let files = refinery_files(&applied, segment);
@@ -423,6 +430,8 @@ impl TenantMigrator for RefineryMigrator {
 enum Stopped {
     /// The next one waits for others, and it is not this tenant's turn.
     Deferred,
+    /// What needed the turn is done, and what comes next does not.
+    TurnOver,
     /// One was not recorded.
     Refinery(refinery_core::Error),
 }

@@ -101,6 +101,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             }
             Some(MigrateErrorCause::Refused(refusal)) => self.refuse(job, duration, &refusal),
             Some(MigrateErrorCause::Deferred) => self.defer(job),
+            Some(MigrateErrorCause::TurnOver) => self.give_turn_on(job),
             Some(MigrateErrorCause::Unreachable(failure)) => self.unreachable(job, &failure),
             Some(MigrateErrorCause::Lost(failure)) => self.lost(job, duration, &failure),
             Some(MigrateErrorCause::NotDone) => self.not_done(job, duration),
@@ -140,6 +141,20 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         } else {
             self.put_off(&job);
             self.queue.defer(job);
+        }
+    }
+
+    /// Its index is built, and the turn is for the next tenant. A drain lets it go on all the same: it was in
+    /// flight.
+    fn give_turn_on(&mut self, job: Job) {
+        if self.abort.is_cancelled() {
+            self.leave(job);
+        } else if let Some(why) = self.health.given_up(job.database()) {
+            let verdict = of_given_up(&job, why);
+            self.leave_with(job, verdict);
+        } else {
+            self.put_off(&job);
+            self.queue.go_on(job, self.stopped.is_some());
         }
     }
 
@@ -326,7 +341,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             None if job.applied.migrations.is_empty() => Verdict::because(Outcome::Skipped, reason),
             None => Verdict::because(
                 Outcome::Interrupted,
-                "stopped before its turn to run what waits for all others in the database",
+                "stopped between two of its migrations",
             ),
         };
         self.leave_with(job, verdict);

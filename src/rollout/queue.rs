@@ -57,6 +57,10 @@ struct Lane {
     claimed: VecDeque<Job>,
     /// Claimed, and held until it is their turn to wait for all others in the database.
     deferred: VecDeque<Job>,
+    /// Claimed, and done with what they had the turn for. They go on when nobody has or awaits the turn: a
+    /// build waits for every transaction that is older than itself, so that each long one beside it would
+    /// hold up all the builds to come.
+    after_turn: VecDeque<Job>,
     /// Tenants in work, and those of them that have the turn.
     in_flight: usize,
     turns: usize,
@@ -67,11 +71,49 @@ struct Lane {
 impl Lane {
     /// Whether something could be started, were a slot free.
     fn is_ready(&self, turns: usize) -> bool {
-        !self.claimed.is_empty() || (!self.deferred.is_empty() && self.turns < turns)
+        !self.claimed.is_empty()
+            || (!self.deferred.is_empty() && self.turns < turns)
+            || self.may_go_on()
+    }
+
+    /// Whether tenants may be started that have had the turn.
+    fn may_go_on(&self) -> bool {
+        !self.after_turn.is_empty() && self.deferred.is_empty() && self.turns == 0
+    }
+
+    /// The next tenant to start, of those that are ready.
+    fn start(&mut self, turns: usize) -> Option<Job> {
+        let job = if self.turns < turns && !self.deferred.is_empty() {
+            self.turns += 1;
+            self.deferred.pop_front()
+        } else if self.claimed.is_empty() && self.may_go_on() {
+            self.after_turn.pop_front()
+        } else {
+            self.claimed.pop_front()
+        };
+        self.in_flight += usize::from(job.is_some());
+        job
+    }
+
+    /// Takes every tenant out.
+    fn drain(&mut self) -> impl Iterator<Item = Job> {
+        let all = [
+            &mut self.claimed,
+            &mut self.deferred,
+            &mut self.after_turn,
+            &mut self.pending,
+        ];
+        all.map(std::mem::take).into_iter().flatten()
     }
 
     fn is_empty(&self) -> bool {
-        self.pending.is_empty() && self.claimed.is_empty() && self.deferred.is_empty()
+        let all = [
+            &self.pending,
+            &self.claimed,
+            &self.deferred,
+            &self.after_turn,
+        ];
+        all.iter().all(|jobs| jobs.is_empty())
     }
 }
 
@@ -120,6 +162,15 @@ impl Queue {
     pub(super) fn defer(&mut self, mut job: Job) {
         job.assignment.has_turn = true;
         self.lane(&job.database().clone()).deferred.push_back(job);
+    }
+
+    /// A claimed tenant that has had the turn and goes on without. `now`: before whatever else there is.
+    pub(super) fn go_on(&mut self, job: Job, now: bool) {
+        if now {
+            self.put_back(job);
+        } else {
+            self.lane(&job.database().clone()).after_turn.push_back(job);
+        }
     }
 
     /// When something changes by time alone: a waiting tenant is due, or a limit rises.
@@ -223,15 +274,7 @@ impl Queue {
             .max_by_key(|(free, _)| *free)
             .map(|(_, database)| database.clone())?;
         let turns = self.concurrency.turns(&database);
-        let lane = self.lane(&database);
-        let job = if lane.turns < turns && !lane.deferred.is_empty() {
-            lane.turns += 1;
-            lane.deferred.pop_front()?
-        } else {
-            lane.claimed.pop_front()?
-        };
-        lane.in_flight += 1;
-        Some(job)
+        self.lane(&database).start(turns)
     }
 
     /// A worker is free again.
@@ -271,9 +314,7 @@ impl Queue {
     pub(super) fn take_database(&mut self, database: &DatabaseName) -> Vec<Job> {
         let mut taken = Vec::new();
         if let Some(lane) = self.lanes.get_mut(database) {
-            for jobs in [&mut lane.claimed, &mut lane.deferred, &mut lane.pending] {
-                taken.extend(std::mem::take(jobs));
-            }
+            taken.extend(lane.drain());
         }
         let (of_database, others) = std::mem::take(&mut self.waiting)
             .into_iter()
@@ -306,9 +347,7 @@ impl Queue {
     pub(super) fn drain(&mut self) -> Vec<Job> {
         let mut drained = Vec::new();
         for lane in self.lanes.values_mut() {
-            for jobs in [&mut lane.claimed, &mut lane.deferred, &mut lane.pending] {
-                drained.extend(std::mem::take(jobs));
-            }
+            drained.extend(lane.drain());
         }
         let waiting = std::mem::take(&mut self.waiting);
         drained.extend(waiting.into_iter().map(|(_, job)| job));
@@ -317,151 +356,5 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::num::NonZeroUsize;
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::plan::HistorySnapshot;
-    use crate::rollout::policy::DatabaseLimits;
-    use crate::tenant::{Presence, SchemaName, Tenant, TenantId};
-
-    fn job(database: &str, schema: &str) -> Job {
-        Job {
-            assignment: Assignment {
-                tenant: Tenant {
-                    id: TenantId {
-                        database: DatabaseName::new(database),
-                        schema: SchemaName::parse(schema).unwrap(),
-                    },
-                    labels: Arc::default(),
-                    presence: Presence::Present,
-                },
-                history: HistorySnapshot::NoTable { relations: 0 },
-                knowledge: Knowledge::Planned,
-                pending: Arc::from([1]),
-                attempt: 1,
-                task: Task::Migrate,
-                has_turn: false,
-            },
-            applied: Applied::default(),
-            spent: Duration::ZERO,
-            last_failure: None,
-            is_claimed: false,
-            recorded: Recorded::default(),
-        }
-    }
-
-    fn queue(fleet: usize, each: usize, jobs: Vec<Job>) -> Queue {
-        let limits = DatabaseLimits {
-            tenants: NonZeroUsize::new(each).unwrap(),
-            index_builds: NonZeroUsize::MIN,
-        };
-        let databases = ["a", "b"]
-            .map(|name| (DatabaseName::new(name), limits))
-            .into();
-        let concurrency = Concurrency {
-            fleet: NonZeroUsize::new(fleet).unwrap(),
-            databases,
-        };
-        Queue::new(concurrency, jobs.into_iter())
-    }
-
-    fn names(jobs: &[Job]) -> Vec<String> {
-        jobs.iter()
-            .map(|job| job.assignment.tenant.id.to_string())
-            .collect()
-    }
-
-    #[test]
-    fn databases_take_turns() {
-        let mut queue = queue(9, 9, vec![job("a", "1"), job("a", "2"), job("b", "3")]);
-        assert_eq!(names(&queue.take_pending(2)), ["a/1", "b/3"]);
-        assert_eq!(names(&queue.take_pending(9)), ["a/2"]);
-        assert!(queue.is_empty());
-    }
-
-    #[test]
-    fn slots_are_bounded_by_database_and_over_the_fleet() {
-        let jobs = vec![job("a", "1"), job("a", "2"), job("b", "3"), job("b", "4")];
-        let mut queue = queue(3, 1, vec![]);
-        queue.add_claimed(jobs);
-        let mut started = Vec::new();
-        while let Some(job) = queue.start_next() {
-            started.push(job);
-        }
-        assert_eq!(started.len(), 2, "one a database: {:?}", names(&started));
-        queue.finished(&mut job("a", "1"));
-        assert_eq!(names(&[queue.start_next().unwrap()]), ["a/2"]);
-    }
-
-    #[test]
-    fn claimed_tenants_of_a_busy_database_do_not_stand_in_for_those_of_another() {
-        let jobs = vec![job("a", "1"), job("b", "2"), job("b", "3")];
-        let mut queue = queue(3, 1, jobs);
-        queue.add_claimed(vec![job("a", "4"), job("a", "5"), job("a", "6")]);
-        assert!(queue.runs_low());
-        let taken = queue.take_pending(9);
-        assert_eq!(names(&taken), ["b/2", "b/3"]);
-    }
-
-    #[test]
-    fn a_waiting_tenant_comes_back_when_it_is_due() {
-        let mut queue = queue(1, 1, vec![]);
-        let now = Instant::now();
-        queue.wait_until(now + Duration::from_secs(5), job("a", "1"));
-        queue.promote_due(now);
-        assert!(queue.take_pending(1).is_empty());
-        queue.promote_due(now + Duration::from_secs(5));
-        assert_eq!(queue.take_pending(1).len(), 1);
-    }
-
-    #[test]
-    fn a_turn_is_for_one_tenant_of_a_database_and_others_go_on_meanwhile() {
-        let mut queue = queue(9, 9, vec![]);
-        let jobs = ["1", "2", "3"].map(|name| job("a", name));
-        queue.add_claimed(jobs.into());
-        let started: Vec<Job> = std::iter::from_fn(|| queue.start_next()).collect();
-        for mut deferred in started {
-            queue.finished(&mut deferred);
-            queue.defer(deferred);
-        }
-        queue.add_claimed(vec![job("a", "4")]);
-
-        let mut started: Vec<Job> = std::iter::from_fn(|| queue.start_next()).collect();
-        assert_eq!(names(&started), ["a/1", "a/4"]);
-        let turns: Vec<bool> = started.iter().map(|job| job.assignment.has_turn).collect();
-        assert_eq!(turns, [true, false]);
-        queue.finished(&mut started[0]);
-        assert_eq!(names(&[queue.start_next().unwrap()]), ["a/2"]);
-        assert!(queue.start_next().is_none());
-    }
-
-    #[test]
-    fn nothing_starts_in_a_closed_database_and_few_after_it_was_opened() {
-        let jobs = ["1", "2", "3", "4", "5"].map(|name| job("a", name));
-        let mut queue = queue(9, 9, vec![]);
-        queue.add_claimed(jobs.into());
-        let database = DatabaseName::new("a");
-        queue.close_database(&database);
-        assert!(queue.start_next().is_none());
-        let now = Instant::now();
-        queue.open_database(&database, now);
-        assert_eq!(std::iter::from_fn(|| queue.start_next()).count(), 1);
-        queue.promote_due(queue.next_due().unwrap());
-        assert_eq!(std::iter::from_fn(|| queue.start_next()).count(), 1);
-        queue.promote_due(now + Duration::from_mins(1));
-        assert_eq!(std::iter::from_fn(|| queue.start_next()).count(), 3);
-    }
-
-    #[test]
-    fn a_stop_keeps_only_what_is_in_doubt() {
-        let mut doubtful = job("a", "1");
-        doubtful.assignment.knowledge = Knowledge::InDoubt;
-        let mut queue = queue(9, 9, vec![job("a", "2")]);
-        queue.wait_until(Instant::now(), doubtful);
-        assert_eq!(names(&queue.keep_in_doubt()), ["a/2"]);
-        assert_eq!(queue.start_next().unwrap().assignment.task, Task::Settle);
-    }
-}
+#[path = "queue_tests.rs"]
+mod tests;

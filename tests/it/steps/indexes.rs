@@ -78,6 +78,31 @@ fn a_tenant_that_waits_for_its_turn_holds_up_nobody() {
     run.wait().assert_code(0);
 }
 
+/// The turn is for the index alone: what follows it is done for as many tenants at a time as anything else.
+#[test]
+fn a_migration_behind_an_index_does_not_keep_the_turn() {
+    let fleet = Fleet::with(3)
+        .set("execution.statement_timeout", "20s")
+        .migration("V2__index", BUILD)
+        .migration(
+            "V3__together",
+            "SELECT nextval('public.arrivals');\n\
+             DO $$ BEGIN
+               WHILE (SELECT last_value FROM public.arrivals) < 3 LOOP PERFORM pg_sleep(0.01); END LOOP;
+             END $$;\n",
+        );
+    fleet.db.execute("CREATE SEQUENCE public.arrivals");
+
+    let run = fleet.folder.json(&["migrate"], 0);
+
+    for schema in &fleet.schemas {
+        assert_eq!(fleet.indexes(schema), ["t1_note"], "{schema}");
+        assert_eq!(fleet.history(schema), [1, 2, 3], "{schema}");
+        assert_eq!(tenant(&run, schema)["attempts"], 1, "{schema}");
+    }
+    assert_nothing_left(&fleet.db);
+}
+
 /// F25, F29: `lock_timeout` does not end the wait of a build, and the wait is shown with who is in the way.
 #[test]
 fn a_build_waits_longer_than_lock_timeout_and_says_for_whom() {
