@@ -1,8 +1,8 @@
 //! What the catalogue says about the history tables of many schemas, in one query.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use tokio_postgres::types::Oid;
+use tokio_postgres::types::{Oid, Type};
 use tokio_postgres::{Client, Row};
 
 use super::STEPS_TABLE;
@@ -30,6 +30,25 @@ pub(super) struct Found {
     pub(super) tables: Vec<HistoryTable>,
     /// Schemas whose history is known already.
     pub(super) settled: HashMap<SchemaName, HistorySnapshot>,
+}
+
+/// The schemas of the database that hold a plain history table and no notes of steps beside it.
+pub(super) async fn with_plain_history(
+    client: &Client,
+    table: &str,
+) -> Result<HashSet<SchemaName>, tokio_postgres::Error> {
+    let rows = client
+        .query_typed(
+            "SELECT n.nspname::text, pg_catalog.bool_and(c.relname = $1) FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relname IN ($1, $2) AND c.relkind = 'r' GROUP BY n.nspname",
+            &[(&table, Type::NAME), (&STEPS_TABLE, Type::NAME)],
+        )
+        .await?;
+    let plain = rows.iter().filter(|row| row.get(1));
+    Ok(plain
+        .filter_map(|row| SchemaName::parse(row.get(0)).ok())
+        .collect())
 }
 
 /// Looks the schemas up.

@@ -1,5 +1,6 @@
-//! Reads every tenant's refinery history: a look into the catalogue for the whole database, then the
-//! tables in bounded batches of plain statements, spread over the pool's connections.
+//! Reads every tenant's refinery history, over all of the pool's connections. Plain tables with rows in them,
+//! which is nearly all of them, are copied out; for the others the catalogue is asked, and what it finds is read
+//! in bounded batches of plain statements.
 //!
 //! One statement over all tables is not used on purpose: planning a UNION ALL is quadratic in its
 //! branches and locks every table at once. Neither is one query a tenant: over a wire, round trips
@@ -7,11 +8,13 @@
 
 mod batch;
 mod catalog;
+mod copy;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::task::JoinSet;
+use deadpool_postgres::Object;
+use futures_util::future::try_join_all;
 use tokio_postgres::Client;
 
 use crate::pg::{self, PgError, Pool};
@@ -26,6 +29,9 @@ pub const STEPS_TABLE: &str = "fleet_schema_steps";
 /// Histories read with one message. Each holds two locks (table and key) until the message ends;
 /// PostgreSQL's lock table has room for 6,400 by default.
 const BATCH: usize = 100;
+
+/// Histories copied in one transaction. Each holds one lock until it ends, for the key is left alone.
+const COPY_BATCH: usize = 200;
 
 /// Why the histories of a database could not be read. What concerns one tenant is that tenant's
 /// [`HistorySnapshot::Unreadable`] or [`HistorySnapshot::Corrupt`] instead.
@@ -45,9 +51,6 @@ pub enum HistoryError {
         /// What PostgreSQL said; it is in the text already and therefore not a source.
         cause: tokio_postgres::Error,
     },
-    /// A task of ours panicked.
-    #[error("database {0}: reading the histories broke off")]
-    Broken(DatabaseName),
 }
 
 /// Reads the histories of these schemas. Each schema has an entry in the answer.
@@ -60,58 +63,123 @@ pub async fn read(
     schemas: &[SchemaName],
     table: &str,
 ) -> Result<HashMap<SchemaName, HistorySnapshot>, HistoryError> {
-    let query_error = |cause| HistoryError::Query {
-        database: database.clone(),
-        cause,
+    let reader = Reader {
+        pool,
+        database,
+        table,
     };
-    let found = {
+    let plain = {
         let client = pg::checkout(pool, database).await?;
-        catalog::look(&client, schemas, table)
-            .await
-            .map_err(query_error)?
+        let plain = catalog::with_plain_history(&client, table).await;
+        plain.map_err(|cause| reader.failed(cause))?
     };
-    let (tables, mut histories) = found.split();
-    let connections = pool.status().max_size.max(1);
-    let size = BATCH.min(tables.len().div_ceil(connections)).max(1);
-    let mut batches: JoinSet<Result<_, HistoryError>> = JoinSet::new();
-    for batch in tables.chunks(size) {
-        let (pool, database) = (pool.clone(), database.clone());
-        let (batch, table) = (batch.to_vec(), table.to_owned());
-        batches.spawn(async move {
-            let client = match pg::checkout(&pool, &database).await {
-                // the server has no connection to spare: the ones that there are will do
-                Err(PgError::TooManyConnections(_)) => return Ok((batch, None)),
-                client => client?,
-            };
-            let read = batch::read(&client, &batch, &table).await;
-            let read = read.map_err(|cause| HistoryError::Query { database, cause })?;
-            Ok((batch, Some(read)))
-        });
-    }
+    let (plain, mut unclear): (Vec<SchemaName>, Vec<SchemaName>) = schemas
+        .iter()
+        .cloned()
+        .partition(|schema| plain.contains(schema));
     let mut rows_seen = RowsSeen::default();
-    let mut left = Vec::new();
-    let mut share = |read: Vec<(SchemaName, HistorySnapshot)>| {
-        let shared = read.into_iter();
-        histories.extend(shared.map(|(schema, history)| (schema, rows_seen.share(history))));
-    };
-    while let Some(batch) = batches.join_next().await {
-        match batch.map_err(|_| HistoryError::Broken(database.clone()))?? {
-            (_, Some(read)) => share(read),
-            (batch, None) => left.extend(batch),
+    let mut histories = HashMap::with_capacity(schemas.len());
+    for (schema, history) in reader.copy(&plain).await? {
+        match history {
+            Some(history) => {
+                histories.insert(schema, rows_seen.share(history));
+            }
+            None => unclear.push(schema),
         }
     }
-    let client = pg::checkout(pool, database).await?;
-    for batch in left.chunks(BATCH) {
-        share(
-            batch::read(&client, batch, table)
-                .await
-                .map_err(query_error)?,
-        );
+    if !unclear.is_empty() {
+        let looked = reader.look(&unclear).await?.into_iter();
+        histories.extend(looked.map(|(schema, history)| (schema, rows_seen.share(history))));
     }
-    doubt_empty(&client, &mut histories, table)
-        .await
-        .map_err(query_error)?;
     Ok(histories)
+}
+
+/// Reads the histories of one database over its pool.
+struct Reader<'a> {
+    pool: &'a Pool,
+    database: &'a DatabaseName,
+    table: &'a str,
+}
+
+impl Reader<'_> {
+    fn failed(&self, cause: tokio_postgres::Error) -> HistoryError {
+        HistoryError::Query {
+            database: self.database.clone(),
+            cause,
+        }
+    }
+
+    /// Plain tables, by copying them out.
+    async fn copy(
+        &self,
+        schemas: &[SchemaName],
+    ) -> Result<Vec<(SchemaName, Option<HistorySnapshot>)>, HistoryError> {
+        let left = &Mutex::new(schemas.chunks(COPY_BATCH));
+        self.on_all_connections(schemas.len().div_ceil(COPY_BATCH), async |client| {
+            let mut read = Vec::new();
+            while let Some(batch) = take_next(left) {
+                read.extend(copy::read(&client, batch, self.table).await?);
+            }
+            Ok(read)
+        })
+        .await
+    }
+
+    /// All others, by what the catalogue says of them.
+    async fn look(
+        &self,
+        schemas: &[SchemaName],
+    ) -> Result<HashMap<SchemaName, HistorySnapshot>, HistoryError> {
+        let client = pg::checkout(self.pool, self.database).await?;
+        let found = catalog::look(&client, schemas, self.table).await;
+        let (tables, mut histories) = found.map_err(|cause| self.failed(cause))?.split();
+        drop(client);
+        let left = &Mutex::new(tables.chunks(BATCH));
+        let read = self.on_all_connections(tables.len().div_ceil(BATCH), async |client| {
+            let mut read = Vec::new();
+            while let Some(batch) = take_next(left) {
+                read.extend(batch::read(&client, batch, self.table).await?);
+            }
+            Ok(read)
+        });
+        histories.extend(read.await?);
+        let client = pg::checkout(self.pool, self.database).await?;
+        let doubted = doubt_empty(&client, &mut histories, self.table).await;
+        doubted.map_err(|cause| self.failed(cause))?;
+        Ok(histories)
+    }
+
+    /// Works on the pool's connections, no more than `pieces`, each as soon as it is open. Where the server has
+    /// none to spare, those that there are do all of the work.
+    async fn on_all_connections<R>(
+        &self,
+        pieces: usize,
+        work: impl AsyncFn(Object) -> Result<Vec<R>, tokio_postgres::Error>,
+    ) -> Result<Vec<R>, HistoryError> {
+        let connections = self.pool.status().max_size.min(pieces);
+        let workers =
+            (0..connections).map(
+                async |_| match pg::checkout(self.pool, self.database).await {
+                    Ok(client) => {
+                        let done = work(client).await;
+                        Ok(Ok(done.map_err(|cause| self.failed(cause))?))
+                    }
+                    Err(none @ PgError::TooManyConnections(_)) => Ok(Err(none)),
+                    Err(error) => Err(HistoryError::from(error)),
+                },
+            );
+        let ended = try_join_all(workers).await?;
+        let (worked, without): (Vec<_>, Vec<_>) = ended.into_iter().partition(Result::is_ok);
+        if let (true, Some(Err(none))) = (worked.is_empty(), without.into_iter().next()) {
+            return Err(none.into());
+        }
+        Ok(worked.into_iter().flatten().flatten().collect())
+    }
+}
+
+/// The next piece of work, for whoever asks first.
+fn take_next<T>(left: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
+    left.lock().unwrap_or_else(PoisonError::into_inner).next()
 }
 
 /// An empty history beside tables was emptied, or belongs to a schema that another tool made: it does

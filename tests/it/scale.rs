@@ -123,6 +123,15 @@ fn histories_are_read_in_batches_and_never_with_one_statement_over_the_fleet() {
             .filter(|entry| entry.contains("LOG:  statement:") || entry.contains("LOG:  execute"))
             .collect();
         assert!(!messages.is_empty(), "the log was not read");
+        // copies are sent without waiting for the answer of the one before, many in one transaction
+        let (copies, messages): (Vec<&str>, Vec<&str>) = messages
+            .into_iter()
+            .partition(|message| message.contains(": COPY "));
+        assert!(
+            copies.len() <= TENANTS,
+            "{command}: {} copies",
+            copies.len()
+        );
         assert!(
             messages.len() <= TENANTS / 10,
             "{command}: {} messages",
