@@ -82,7 +82,7 @@ async fn look_for_tables(
 ) -> Result<Vec<SchemaName>, tokio_postgres::Error> {
     let names: Vec<&str> = schemas.iter().map(SchemaName::as_str).collect();
     let rows = client
-        .query(
+        .query_typed(
             "SELECT n.nspname::text, c.oid, a.atttypid, \
                pg_catalog.has_schema_privilege(n.oid, 'USAGE'), \
                pg_catalog.has_schema_privilege(n.oid, 'CREATE'), \
@@ -95,7 +95,11 @@ async fn look_for_tables(
              LEFT JOIN pg_catalog.pg_attribute a \
                ON a.attrelid = c.oid AND a.attname = 'version' AND NOT a.attisdropped \
              WHERE n.nspname = ANY($1)",
-            &[&names, &table, &STEPS_TABLE],
+            &[
+                (&names, Type::NAME_ARRAY),
+                (&table, Type::NAME),
+                (&STEPS_TABLE, Type::NAME),
+            ],
         )
         .await?;
     let mut without_table = Vec::new();
@@ -185,14 +189,18 @@ pub(super) async fn relations(
     }
     let names: Vec<&str> = schemas.iter().map(|schema| schema.as_str()).collect();
     let rows = client
-        .query(
+        .query_typed(
             "SELECT n.nspname::text, pg_catalog.count(*) FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relname NOT IN ($2, $3) \
                AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
                  WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') \
              GROUP BY n.nspname",
-            &[&names, &table, &STEPS_TABLE],
+            &[
+                (&names, Type::NAME_ARRAY),
+                (&table, Type::NAME),
+                (&STEPS_TABLE, Type::NAME),
+            ],
         )
         .await?;
     Ok(rows

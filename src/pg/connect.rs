@@ -131,9 +131,13 @@ pub async fn connect(url: &ConnectionUrl, options: &SessionOptions) -> Result<Se
     let config = options.apply(url);
     let deadline = SessionOptions::deadline(&config, url);
     let last_words = LastWords::default();
-    let opening = open(&config, tls, last_words.clone());
+    let opening = async {
+        let (client, task, version) = open(&config, tls, last_words.clone()).await?;
+        session::settle(&client, version.as_deref()).await;
+        Ok((client, task))
+    };
     match tokio::time::timeout(deadline, opening).await {
-        Ok(Ok((client, task, _))) => Ok(Session {
+        Ok(Ok((client, task))) => Ok(Session {
             client,
             task,
             last_words,
@@ -143,13 +147,12 @@ pub async fn connect(url: &ConnectionUrl, options: &SessionOptions) -> Result<Se
     }
 }
 
-/// Connects, lets the connection run and settles what cannot be said in the startup packet. Tells
-/// what was settled.
+/// Connects and lets the connection run. Tells which version the server says that it is.
 pub(super) async fn open(
     config: &Config,
     tls: MakeRustlsConnect,
     last_words: LastWords,
-) -> Result<(Client, JoinHandle<()>, Vec<String>), tokio_postgres::Error> {
+) -> Result<(Client, JoinHandle<()>, Option<String>), tokio_postgres::Error> {
     let (client, connection) = config.connect(tls).await?;
     let version = connection.parameter("server_version").map(str::to_owned);
     let task = tokio::spawn(async move {
@@ -157,8 +160,7 @@ pub(super) async fn open(
             last_words.set(describe(&error));
         }
     });
-    let settled = session::settle(&client, version.as_deref()).await;
-    Ok((client, task, settled))
+    Ok((client, task, version))
 }
 
 pub(super) fn no_answer(place: String, waited: Duration) -> PgError {

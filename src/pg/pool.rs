@@ -17,7 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::connect::{LastWords, no_answer, open};
 use super::error::ConnectFailure;
 use super::identity::{Identity, Mismatch};
-use super::{ConnectionUrl, PgError, SessionOptions};
+use super::{ConnectionUrl, PgError, SessionOptions, session};
 use crate::tenant::DatabaseName;
 
 /// How long a new connection may take to say where it leads.
@@ -77,7 +77,7 @@ impl Deref for Pool {
 struct Opener {
     tls: MakeRustlsConnect,
     last_words: LastWords,
-    settled: Arc<OnceLock<Vec<String>>>,
+    version: Arc<OnceLock<Option<String>>>,
 }
 
 impl deadpool_postgres::Connect for Opener {
@@ -94,8 +94,8 @@ impl deadpool_postgres::Connect for Opener {
         let config = config.clone();
         Box::pin(async move {
             let opening = open(&config, self.tls.clone(), self.last_words.clone());
-            let (client, task, settled) = opening.await?;
-            self.settled.get_or_init(|| settled);
+            let (client, task, version) = opening.await?;
+            self.version.get_or_init(|| version);
             Ok((client, task))
         })
     }
@@ -117,16 +117,25 @@ pub fn pool(
     let config = options.apply(url);
     let deadline = SessionOptions::deadline(&config, url);
     let last_words = LastWords::default();
-    let settled = Arc::default();
+    let version = Arc::default();
     let opener = Opener {
         tls,
         last_words: last_words.clone(),
-        settled: Arc::clone(&settled),
+        version: Arc::clone(&version),
+    };
+    let first_look = FirstLook {
+        version,
+        first: Arc::default(),
+        settled: Arc::default(),
+        mismatch: Arc::default(),
     };
     let recycling = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
-    let mismatch = Arc::default();
+    let (settled, mismatch) = (
+        Arc::clone(&first_look.settled),
+        Arc::clone(&first_look.mismatch),
+    );
     let connections =
         deadpool_postgres::Pool::builder(Manager::from_connect(config, opener, recycling))
             .max_size(max_size)
@@ -137,7 +146,7 @@ pub fn pool(
                     Err(HookError::message("used often enough"))
                 }
             }))
-            .post_create(same_server(Arc::clone(&mismatch)))
+            .post_create(first_look.hook())
             .create_timeout(Some(deadline))
             .runtime(Runtime::Tokio1)
             .build()
@@ -152,29 +161,48 @@ pub fn pool(
     })
 }
 
-/// Looks at each new connection: it must lead to the database of the first one, on the same server in
-/// the same role, or a failover or a pooler has put another one in its place.
-fn same_server(told: Arc<Mutex<Option<Mismatch>>>) -> Hook {
-    let first: Arc<OnceLock<Identity>> = Arc::default();
-    Hook::async_fn(move |client, _| {
-        let (first, told) = (Arc::clone(&first), Arc::clone(&told));
-        Box::pin(async move {
-            let asking = tokio::time::timeout(IDENTITY_TIMEOUT, Identity::of(client));
-            let mismatch = match asking.await {
-                Ok(now) => {
-                    let now = now.map_err(HookError::Backend)?;
-                    now.differs_from(first.get_or_init(|| now.clone()))
-                }
-                Err(_) => Some(Mismatch::NoAnswer),
-            };
-            let Some(mismatch) = mismatch else {
-                return Ok(());
-            };
-            let reason = mismatch.to_string();
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(mismatch);
-            Err(HookError::message(reason))
+/// What is done with each new connection before its first use, in one round trip: its settings are completed,
+/// and it must lead to the database of the first one, on the same server in the same role, or a failover or a
+/// pooler has put another one in its place.
+#[derive(Clone)]
+struct FirstLook {
+    version: Arc<OnceLock<Option<String>>>,
+    first: Arc<OnceLock<Identity>>,
+    settled: Arc<OnceLock<Vec<String>>>,
+    mismatch: Arc<Mutex<Option<Mismatch>>>,
+}
+
+impl FirstLook {
+    fn hook(self) -> Hook {
+        Hook::async_fn(move |client, _| {
+            let look = self.clone();
+            Box::pin(async move { look.at(client).await })
         })
-    })
+    }
+
+    async fn at(&self, client: &Client) -> Result<(), HookError> {
+        let version = self.version.get().and_then(Option::as_deref);
+        let looking = async {
+            let (settled, identity) =
+                tokio::join!(session::settle(client, version), Identity::of(client));
+            self.settled.get_or_init(|| settled);
+            identity
+        };
+        let mismatch = match tokio::time::timeout(IDENTITY_TIMEOUT, looking).await {
+            Ok(now) => {
+                let now = now.map_err(HookError::Backend)?;
+                now.differs_from(self.first.get_or_init(|| now.clone()))
+            }
+            Err(_) => Some(Mismatch::NoAnswer),
+        };
+        let Some(mismatch) = mismatch else {
+            return Ok(());
+        };
+        let reason = mismatch.to_string();
+        let mut told = self.mismatch.lock().unwrap_or_else(PoisonError::into_inner);
+        *told = Some(mismatch);
+        Err(HookError::message(reason))
+    }
 }
 
 /// Takes a connection out of the pool, waiting for a free one as long as it takes.

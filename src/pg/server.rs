@@ -25,13 +25,8 @@ pub struct ServerFacts {
     pub superuser_reserved: u32,
     /// The database's name on the server.
     pub database: String,
-    /// The database's number; with [`Self::system_identifier`] it tells two URLs of one database.
-    pub database_oid: u32,
     /// The role that statements run as.
     pub current_user: String,
-    /// Which cluster this is, given at initdb and kept by its standbys; None where the role may
-    /// not ask.
-    pub system_identifier: Option<String>,
 }
 
 impl ServerFacts {
@@ -70,7 +65,6 @@ const FACTS: &str = "SELECT
     current_setting('superuser_reserved_connections')::int
         + coalesce(current_setting('reserved_connections', true)::int, 0),
     current_database(),
-    (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()),
     current_user";
 
 /// Asks a server about itself.
@@ -87,12 +81,6 @@ pub async fn inspect_server(client: &Client) -> Result<ServerFacts, PgError> {
             .to_owned()
     };
     let number = |column: usize| text(column).parse().unwrap_or_default();
-    // a query of its own: a role that may not ask must not fail the rest
-    let identifier = client
-        .simple_query("SELECT system_identifier FROM pg_catalog.pg_control_system()")
-        .await
-        .ok()
-        .and_then(|messages| Some(first_row(&messages)?.get(0)?.to_owned()));
     Ok(ServerFacts {
         version_num: number(0),
         version: text(1),
@@ -101,9 +89,7 @@ pub async fn inspect_server(client: &Client) -> Result<ServerFacts, PgError> {
         max_connections: number(4),
         superuser_reserved: number(5),
         database: text(6),
-        database_oid: number(7),
-        current_user: text(8),
-        system_identifier: identifier,
+        current_user: text(7),
     })
 }
 
@@ -127,9 +113,7 @@ mod tests {
             max_connections: 100,
             superuser_reserved: 3,
             database: "shop".into(),
-            database_oid: 5,
             current_user: "app".into(),
-            system_identifier: None,
         }
     }
 
