@@ -3,6 +3,7 @@
 
 mod control;
 mod lease;
+mod past;
 mod queries;
 mod reconcile;
 mod records;
@@ -15,7 +16,7 @@ use std::time::Duration;
 pub use control::{Control, ControlState};
 pub use lease::{Lease, LeaseTerms};
 pub use reconcile::{Disagreement, LastSeen};
-pub use records::{AttemptRecord, RunDetail, RunRecord, RunState, RunTenantRecord};
+pub use records::{AttemptRecord, Past, RunDetail, RunRecord, RunState, RunTenantRecord};
 pub use run::{NewRun, NewRunTenant, Opened, PgLedger, TakeOver};
 
 use crate::migration::Version;
@@ -69,6 +70,8 @@ pub struct AttemptEnd {
     pub version: Option<Version>,
     /// How long it took.
     pub duration: Duration,
+    /// Where this run has brought the tenant to its target: what that took.
+    pub took: Option<Past>,
     /// Why it was skipped or interrupted.
     pub reason: Option<String>,
     /// Why it failed.

@@ -1,5 +1,8 @@
 //! What the ledger gives back when it is asked.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use crate::migration::Version;
 use crate::run::{AttemptNumber, Failure, Outcome, RunId, RunOutcome, Totals};
 use crate::tenant::TenantId;
@@ -108,4 +111,14 @@ pub struct RunDetail {
     pub tenants: Vec<RunTenantRecord>,
     /// Attempts that did not succeed, or that found a statement in doubt, by tenant and number.
     pub failed_attempts: Vec<AttemptRecord>,
+}
+
+/// How long a tenant's last successful migrating took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// Time in attempts that applied something. Those that a lock or a lost connection brought to nothing
+    /// say little about the tenant.
+    pub duration: Duration,
+    /// How many migrations that was for.
+    pub migrations: NonZeroU32,
 }

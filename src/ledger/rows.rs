@@ -1,5 +1,7 @@
 //! What is written of a run, as rows: one statement for all of them.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use tokio_postgres::Transaction;
 
@@ -36,6 +38,8 @@ struct EndRow<'a> {
     run_outcome: Option<&'a str>,
     version: Option<Version>,
     duration_ms: u64,
+    last_duration_ms: Option<u64>,
+    last_migrations: Option<u32>,
     reason: Option<&'a str>,
     applied: &'a [String],
     migration: Option<&'a str>,
@@ -52,7 +56,7 @@ struct EndRow<'a> {
 }
 
 const END_COLUMNS: &str = "database text, schema text, attempt int, state text, outcome text, \
-    run_outcome text, version bigint, duration_ms bigint, reason text, applied text[], migration text, \
+    run_outcome text, version bigint, duration_ms bigint, last_duration_ms bigint, last_migrations int, reason text, applied text[], migration text, \
     statement int, line int, sqlstate text, class text, message text, detail text, hint text, context text, blocked_by text, notes text[]";
 
 pub(super) fn tenant_row(new: &NewRunTenant) -> TenantRow<'_> {
@@ -147,10 +151,12 @@ pub(super) async fn record_ended(
     expect(updated, ended.len(), run, "recording attempts")?;
     tx.execute(
         &format!(
-            "INSERT INTO tenants AS t (database, schema, version) \
-             SELECT database, schema, version FROM jsonb_to_recordset($1::text::jsonb) AS r({END_COLUMNS}) \
-             WHERE version IS NOT NULL \
-             ON CONFLICT (database, schema) DO UPDATE SET version = excluded.version, seen_at = excluded.seen_at"
+            "INSERT INTO tenants AS t (database, schema, version, last_duration_ms, last_migrations) \
+             SELECT database, schema, version, last_duration_ms, last_migrations \
+             FROM jsonb_to_recordset($1::text::jsonb) AS r({END_COLUMNS}) WHERE version IS NOT NULL \
+             ON CONFLICT (database, schema) DO UPDATE SET version = excluded.version, seen_at = excluded.seen_at, \
+               last_duration_ms = coalesce(excluded.last_duration_ms, t.last_duration_ms), \
+               last_migrations = coalesce(excluded.last_migrations, t.last_migrations)"
         ),
         &[&rows],
     )
@@ -218,7 +224,9 @@ fn end_row(end: &AttemptEnd) -> EndRow<'_> {
         outcome: end.outcome.as_str(),
         run_outcome,
         version: end.version,
-        duration_ms: u64::try_from(end.duration.as_millis()).unwrap_or(u64::MAX),
+        duration_ms: milliseconds(end.duration),
+        last_duration_ms: end.took.map(|took| milliseconds(took.duration)),
+        last_migrations: end.took.map(|took| took.migrations.get()),
         reason: end.reason.as_deref(),
         applied: &end.applied,
         migration: failure.and_then(|f| f.migration.as_deref()),
@@ -233,6 +241,10 @@ fn end_row(end: &AttemptEnd) -> EndRow<'_> {
         blocked_by: failure.and_then(|f| f.blocked_by.as_deref()),
         notes: &end.notes,
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Rows as one parameter. NUL, which `jsonb` cannot hold, never comes from PostgreSQL's own texts.

@@ -1,6 +1,7 @@
 //! Writing one run: opened under the lease, written in groups, closed at the end. Every write is a
 //! compare-and-set on (run, lease token) and on the tenant's state and attempt.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,7 +11,7 @@ use super::lease::{self, Lease};
 use super::rows::{
     TenantRow, catch_up, json, record_claims, record_closing, record_ended, tenant_row,
 };
-use super::{Closing, Entries, LastSeen, Ledger, LedgerError};
+use super::{Closing, Entries, LastSeen, Ledger, LedgerError, Past, past};
 use crate::crash;
 use crate::migration::Version;
 use crate::run::{Outcome, RunId};
@@ -76,6 +77,8 @@ pub struct Opened {
     pub ledger: PgLedger,
     /// What the sessions of earlier runs are called that died open: one that is idle is nobody's.
     pub dead_sessions: Vec<String>,
+    /// How long its tenants took last time, as far as that is known.
+    pub pasts: HashMap<TenantId, Past>,
 }
 
 /// The ledger of one open run in PostgreSQL.
@@ -108,6 +111,14 @@ impl Lease {
         let (run, token) = open_in(&tx, new)
             .await
             .map_err(LedgerError::query(action))?;
+        let is_pending = |tenant: &NewRunTenant| tenant.settled.is_none();
+        let pasts = if new.tenants.iter().any(is_pending) {
+            past::of_run(&tx, run.as_str())
+                .await
+                .map_err(LedgerError::query(action))?
+        } else {
+            HashMap::new()
+        };
         tx.commit().await.map_err(LedgerError::query(action))?;
         crash::point("K2");
         let ledger = PgLedger {
@@ -121,6 +132,7 @@ impl Lease {
             run,
             ledger,
             dead_sessions,
+            pasts,
         })
     }
 }

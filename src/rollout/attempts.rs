@@ -1,6 +1,7 @@
 //! What the end of an attempt means for its tenant: an outcome, another attempt, or a look at what has
 //! become of it.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,7 +12,7 @@ use super::health::of_given_up;
 use super::queue::{Job, Recorded};
 use super::tally::Stopped;
 use super::worker::AttemptReport;
-use crate::ledger::{AfterAttempt, AttemptEnd, Ledger, Left};
+use crate::ledger::{AfterAttempt, AttemptEnd, Ledger, Left, Past};
 use crate::migrator::{Knowledge, MigrateErrorCause, Task, TenantMigrator};
 use crate::plan::{Refusal, version_of};
 use crate::run::{CancelReason, Failure, FailureClass, Outcome, TenantResult};
@@ -63,6 +64,9 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             Ok(applied) => (applied, false, None),
             Err(error) => (error.applied, error.in_doubt, Some(error.cause)),
         };
+        if !applied.migrations.is_empty() {
+            job.worked += report.duration;
+        }
         if applied.version.is_some() {
             job.applied.version = applied.version;
             // after a doubt the history names again what an earlier attempt is known to have done
@@ -382,8 +386,20 @@ fn attempt_end(job: &Job, duration: Duration, verdict: &Verdict) -> AttemptEnd {
         applied: job.applied.migrations[job.recorded.migrations..].to_vec(),
         version: job.applied.version,
         duration,
+        took: (verdict.outcome == Outcome::Succeeded)
+            .then(|| took(job))
+            .flatten(),
         reason: verdict.reason.clone(),
         failure: verdict.failure.clone(),
         notes: job.applied.notes[job.recorded.notes..].to_vec(),
     }
+}
+
+/// What it took to bring a tenant to its target.
+fn took(job: &Job) -> Option<Past> {
+    let migrations = u32::try_from(job.applied.migrations.len()).ok()?;
+    Some(Past {
+        duration: job.worked,
+        migrations: NonZeroU32::new(migrations)?,
+    })
 }

@@ -69,6 +69,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
                     ..Applied::default()
                 },
                 spent: Duration::ZERO,
+                worked: Duration::ZERO,
                 last_failure: None,
                 is_claimed: false,
                 recorded: super::queue::Recorded::default(),

@@ -20,6 +20,8 @@ pub(super) struct Job {
     pub(super) applied: Applied,
     /// Time spent in earlier attempts.
     pub(super) spent: std::time::Duration,
+    /// What of it went into attempts that applied something.
+    pub(super) worked: std::time::Duration,
     /// Why the last attempt failed.
     pub(super) last_failure: Option<Failure>,
     /// Whether the ledger has a claim for the attempt that the assignment names.

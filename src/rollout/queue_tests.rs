@@ -29,6 +29,7 @@ fn job(database: &str, schema: &str) -> Job {
         },
         applied: Applied::default(),
         spent: Duration::ZERO,
+        worked: Duration::ZERO,
         last_failure: None,
         is_claimed: false,
         recorded: Recorded::default(),

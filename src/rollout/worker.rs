@@ -1,10 +1,11 @@
 //! One attempt at one tenant, on a task of its own.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinError;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::migrator::{Applied, Assignment, MigrateError, MigrateErrorCause, TenantMigrator};

@@ -2,6 +2,7 @@
 
 mod control;
 mod neighbours;
+mod past;
 mod reconcile;
 mod resume;
 mod retries;
