@@ -150,6 +150,7 @@ impl Order {
             run: opened.run,
             newcomers: Box::pin(fleet.newcomers(&self.selection, known)),
             resumes: self.resumes,
+            pasts: opened.pasts,
             plan,
         };
         let (events, reporter) = report_to(output, set)?;

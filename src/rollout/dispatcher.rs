@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::books::{Books, FLUSH_EVERY, Writing};
 use super::event::RolloutEvent;
+use super::expect::expectations;
 use super::health::Health;
 use super::policy::RolloutPolicy;
 use super::queue::{Job, Queue};
@@ -21,7 +22,7 @@ use super::tally::{Stopped, Tally};
 use super::worker::{self, AttemptReport, Told};
 use super::{Rollout, RolloutEnd};
 use crate::crash;
-use crate::ledger::{Closing, Ledger};
+use crate::ledger::{Closing, Ledger, Past};
 use crate::migrator::{Applied, Assignment, Knowledge, Task, TenantMigrator};
 use crate::plan::{Action, Plan};
 use crate::run::{CancelReason, ExitCode, RunId};
@@ -50,33 +51,9 @@ pub(super) struct Dispatcher<M, L> {
 impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     pub(super) fn new(rollout: Rollout<M, L>, events: mpsc::UnboundedSender<RolloutEvent>) -> Self {
         let tally = Tally::new(&rollout.plan);
-        let jobs = rollout.plan.tenants.iter().filter_map(|plan| {
-            let Action::Migrate(pending) = &plan.action else {
-                return None;
-            };
-            Some(Job {
-                assignment: Assignment {
-                    tenant: plan.tenant.clone(),
-                    history: plan.history.clone(),
-                    knowledge: Knowledge::Planned,
-                    pending: Arc::clone(pending),
-                    attempt: 1,
-                    task: Task::Migrate,
-                    has_turn: false,
-                },
-                applied: Applied {
-                    version: plan.from,
-                    ..Applied::default()
-                },
-                spent: Duration::ZERO,
-                worked: Duration::ZERO,
-                last_failure: None,
-                is_claimed: false,
-                recorded: super::queue::Recorded::default(),
-            })
-        });
+        let jobs = jobs(&rollout.plan, &rollout.pasts);
         Self {
-            queue: Queue::new(rollout.policy.concurrency.clone(), jobs),
+            queue: Queue::new(rollout.policy.concurrency.clone(), jobs.into_iter()),
             tally,
             migrator: rollout.migrator,
             policy: rollout.policy,
@@ -250,4 +227,44 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             ledger_error,
         }
     }
+}
+
+/// The tenants that have something pending, with what is expected of each.
+fn jobs(plan: &Plan, pasts: &HashMap<TenantId, Past>) -> Vec<Job> {
+    let pending: Vec<_> = plan
+        .tenants
+        .iter()
+        .filter_map(|plan| match &plan.action {
+            Action::Migrate(pending) => Some((plan, pending)),
+            Action::UpToDate | Action::Refuse(_) => None,
+        })
+        .collect();
+    let known: Vec<_> = pending
+        .iter()
+        .map(|(plan, pending)| (pasts.get(&plan.tenant.id).copied(), pending.len()))
+        .collect();
+    let expected = expectations(&known);
+    let jobs = pending.into_iter().zip(expected);
+    jobs.map(|((plan, pending), expected)| Job {
+        assignment: Assignment {
+            tenant: plan.tenant.clone(),
+            history: plan.history.clone(),
+            knowledge: Knowledge::Planned,
+            pending: Arc::clone(pending),
+            attempt: 1,
+            task: Task::Migrate,
+            has_turn: false,
+        },
+        applied: Applied {
+            version: plan.from,
+            ..Applied::default()
+        },
+        spent: Duration::ZERO,
+        worked: Duration::ZERO,
+        expected,
+        last_failure: None,
+        is_claimed: false,
+        recorded: super::queue::Recorded::default(),
+    })
+    .collect()
 }

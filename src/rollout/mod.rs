@@ -5,7 +5,9 @@ mod attempts;
 mod books;
 mod dispatcher;
 mod event;
+mod expect;
 mod health;
+mod order;
 mod policy;
 mod queue;
 mod shutdown;
@@ -13,6 +15,7 @@ mod tally;
 mod throttle;
 mod worker;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,7 +29,7 @@ pub use policy::{Concurrency, DatabaseLimits, FailureBudget, RetryPolicy, Rollou
 pub use shutdown::{StopHandle, StopRequest, StopWatch, stop_channel};
 pub use tally::settled;
 
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, Past};
 use crate::migrator::TenantMigrator;
 use crate::plan::Plan;
 use crate::run::{RunId, RunSummary};
@@ -46,6 +49,8 @@ pub struct Rollout<M, L> {
     pub resumes: Option<RunId>,
     /// What to do.
     pub plan: Plan,
+    /// How long its tenants took last time, as far as that is known.
+    pub pasts: HashMap<TenantId, Past>,
     /// Tenants that have come since the plan was made; asked for at the end of a run that was not stopped.
     pub newcomers: Pin<Box<dyn Future<Output = Vec<TenantId>> + Send>>,
 }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use tokio::time::Instant;
 
+use super::expect::Expected;
+use super::order::{Pending, Place};
 use super::policy::Concurrency;
 use super::throttle::Throttles;
 use crate::migrator::{Applied, Assignment, Knowledge, Task};
@@ -22,6 +24,8 @@ pub(super) struct Job {
     pub(super) spent: std::time::Duration,
     /// What of it went into attempts that applied something.
     pub(super) worked: std::time::Duration,
+    /// How long all of it is expected to take, where the past tells.
+    pub(super) expected: Option<Expected>,
     /// Why the last attempt failed.
     pub(super) last_failure: Option<Failure>,
     /// Whether the ledger has a claim for the attempt that the assignment names.
@@ -55,7 +59,7 @@ impl Job {
 /// The tenants of one database that no worker has.
 #[derive(Default)]
 struct Lane {
-    pending: VecDeque<Job>,
+    pending: Pending,
     claimed: VecDeque<Job>,
     /// Claimed, and held until it is their turn to wait for all others in the database.
     deferred: VecDeque<Job>,
@@ -99,23 +103,14 @@ impl Lane {
 
     /// Takes every tenant out.
     fn drain(&mut self) -> impl Iterator<Item = Job> {
-        let all = [
-            &mut self.claimed,
-            &mut self.deferred,
-            &mut self.after_turn,
-            &mut self.pending,
-        ];
-        all.map(std::mem::take).into_iter().flatten()
+        let held = [&mut self.claimed, &mut self.deferred, &mut self.after_turn];
+        let held = held.map(std::mem::take).into_iter().flatten();
+        held.chain(self.pending.drain())
     }
 
     fn is_empty(&self) -> bool {
-        let all = [
-            &self.pending,
-            &self.claimed,
-            &self.deferred,
-            &self.after_turn,
-        ];
-        all.iter().all(|jobs| jobs.is_empty())
+        let held = [&self.claimed, &self.deferred, &self.after_turn];
+        self.pending.is_empty() && held.iter().all(|jobs| jobs.is_empty())
     }
 }
 
@@ -145,9 +140,9 @@ impl Queue {
         self.lanes.entry(database.clone()).or_default()
     }
 
-    /// Puts a tenant at the back of its database's queue.
+    /// Puts a tenant in its place in its database's queue.
     fn append(&mut self, job: Job) {
-        self.lane(&job.database().clone()).pending.push_back(job);
+        self.lane(&job.database().clone()).pending.insert(job);
     }
 
     /// A tenant whose attempt failed, to be tried again from `due` on.
@@ -181,7 +176,7 @@ impl Queue {
         due.into_iter().chain(self.throttles.next_rise()).min()
     }
 
-    /// Moves tenants whose pause is over to the back of the queue, and lets limits rise.
+    /// Moves tenants whose pause is over behind those with fewer attempts, and lets limits rise.
     pub(super) fn promote_due(&mut self, now: Instant) {
         self.throttles.rise(now, &self.concurrency);
         let (due, waiting) = std::mem::take(&mut self.waiting)
@@ -215,27 +210,27 @@ impl Queue {
     /// A database with a claimed tenant for each of its slots needs no more.
     pub(super) fn take_pending(&mut self, count: usize) -> Vec<Job> {
         let concurrency = &self.concurrency;
-        let mut hungry: Vec<&mut VecDeque<Job>> = self
+        let mut hungry: Vec<_> = self
             .lanes
-            .iter_mut()
+            .iter()
             .filter(|(database, lane)| {
                 !lane.is_closed && lane.claimed.len() < concurrency.limit(database)
             })
-            .map(|(_, lane)| &mut lane.pending)
+            .map(|(database, lane)| (database, lane.pending.iter()))
             .collect();
-        let mut taken = Vec::new();
-        while taken.len() < count {
-            let before = taken.len();
-            for jobs in &mut hungry {
-                if taken.len() < count {
-                    taken.extend(jobs.pop_front());
-                }
-            }
-            if taken.len() == before {
-                break;
-            }
+        let mut chosen: Vec<(DatabaseName, Place)> = Vec::new();
+        while chosen.len() < count && !hungry.is_empty() {
+            hungry.retain_mut(|(database, jobs)| {
+                let next = jobs.next().filter(|_| chosen.len() < count);
+                chosen.extend(next.map(|(place, _)| ((*database).clone(), place)));
+                next.is_some()
+            });
         }
-        taken
+        drop(hungry);
+        let jobs = chosen
+            .iter()
+            .filter_map(|(database, place)| self.lanes.get_mut(database)?.pending.remove(*place));
+        jobs.collect()
     }
 
     /// Tenants whose claims are durable.
@@ -359,4 +354,4 @@ impl Queue {
 
 #[cfg(test)]
 #[path = "queue_tests.rs"]
-mod tests;
+pub(super) mod tests;

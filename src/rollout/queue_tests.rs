@@ -9,7 +9,7 @@ use crate::plan::HistorySnapshot;
 use crate::rollout::policy::DatabaseLimits;
 use crate::tenant::{Presence, SchemaName, Tenant, TenantId};
 
-fn job(database: &str, schema: &str) -> Job {
+pub(in crate::rollout) fn job(database: &str, schema: &str) -> Job {
     Job {
         assignment: Assignment {
             tenant: Tenant {
@@ -30,6 +30,7 @@ fn job(database: &str, schema: &str) -> Job {
         applied: Applied::default(),
         spent: Duration::ZERO,
         worked: Duration::ZERO,
+        expected: None,
         last_failure: None,
         is_claimed: false,
         recorded: Recorded::default(),

@@ -12,6 +12,7 @@ mod support;
 mod concurrency;
 mod faults;
 mod kill;
+mod longest_first;
 mod scale;
 mod steps;
 mod stock_refinery;
