@@ -106,7 +106,7 @@ impl Board {
             RolloutEvent::RunFinished { .. } => self.workers.clear(),
         }
         if let Some(pace) = &mut self.pace {
-            pace.apply(event);
+            pace.apply(event, now);
         }
     }
 

@@ -96,7 +96,7 @@ impl Lines {
 
 impl Milestones {
     fn line(&mut self, event: &RolloutEvent, now: Instant) -> Option<String> {
-        self.pace.apply(event);
+        self.pace.apply(event, now);
         let percent = self.pace.percent();
         // the end has its summary
         let due = percent >= self.next_percent || now.duration_since(self.said_at) >= INTERVAL;

@@ -7,6 +7,7 @@ mod detail;
 mod document;
 mod echo;
 mod ending;
+mod eta;
 mod lines;
 mod ndjson;
 mod notices;

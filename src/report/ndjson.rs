@@ -1,12 +1,13 @@
 //! Every event as one line of JSON, as it happens; the last line is the run's document.
 
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::Reporter;
 use super::document::{TenantKey, TenantRow, run_document, write_document};
+use super::eta::Eta;
 use super::sink::Sink;
 use crate::migration::Version;
 use crate::rollout::RolloutEvent;
@@ -43,12 +44,14 @@ enum Line<'a> {
         to_migrate: u64,
         concurrency: usize,
         totals: Totals,
+        eta_ms: Option<u64>,
     },
     AttemptStarted {
         #[serde(flatten)]
         tenant: TenantKey<'a>,
         attempt: AttemptNumber,
         pending: usize,
+        expected_ms: Option<u64>,
     },
     MigrationStarted {
         #[serde(flatten)]
@@ -129,10 +132,13 @@ fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
             tenant,
             attempt,
             pending,
+            expected,
+            ..
         } => Line::AttemptStarted {
             tenant: TenantKey::of(tenant),
             attempt: *attempt,
             pending: *pending,
+            expected_ms: expected.map(milliseconds),
         },
         RolloutEvent::TenantPutOff { tenant } => Line::TenantPutOff {
             tenant: TenantKey::of(tenant),
@@ -151,7 +157,7 @@ fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
             retry_in_ms: milliseconds(*retry_in),
             failure,
         },
-        RolloutEvent::TenantFinished { result, totals } => Line::TenantFinished {
+        RolloutEvent::TenantFinished { result, totals, .. } => Line::TenantFinished {
             result: TenantRow::of(result),
             totals: *totals,
         },
@@ -186,6 +192,7 @@ fn opening_line(event: &RolloutEvent) -> Option<Line<'_>> {
         to_migrate,
         concurrency,
         totals,
+        outlook,
     } = event
     else {
         return None;
@@ -197,6 +204,9 @@ fn opening_line(event: &RolloutEvent) -> Option<Line<'_>> {
         to_migrate: *to_migrate,
         concurrency: *concurrency,
         totals: *totals,
+        eta_ms: Eta::new(*outlook)
+            .remaining(Instant::now())
+            .map(milliseconds),
     })
 }
 

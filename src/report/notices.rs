@@ -1,8 +1,10 @@
 //! What is said while a run goes on, one line a notice: beside bars and in logs alike.
 
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use super::Verbosity;
+use super::eta::{self, Eta};
 use super::style::{Style, Tone};
 use super::wording::{cause, clean, count, count_u64, duration, message, version};
 use crate::rollout::RolloutEvent;
@@ -188,7 +190,7 @@ fn tries(attempts: AttemptNumber) -> String {
     }
 }
 
-/// `Migrating 197 of 200 tenants to V12, 8 at a time (run 2026…)`.
+/// `Migrating 197 of 200 tenants to V12, 8 at a time, ETA 3 min (run 2026…)`.
 fn opening(event: &RolloutEvent) -> Option<String> {
     let RolloutEvent::RunStarted {
         run,
@@ -197,15 +199,20 @@ fn opening(event: &RolloutEvent) -> Option<String> {
         to_migrate,
         concurrency,
         totals,
+        outlook,
     } = event
     else {
         return None;
     };
     let mut text = format!(
-        "Migrating {to_migrate} of {} to {}, {concurrency} at a time (run {run}",
+        "Migrating {to_migrate} of {} to {}, {concurrency} at a time",
         count_u64(totals.tenants, "tenant"),
         version(*target)
     );
+    if let Some(eta) = Eta::new(*outlook).remaining(Instant::now()) {
+        let _ = write!(text, ", {}", eta::words(eta));
+    }
+    let _ = write!(text, " (run {run}");
     if let Some(resumes) = resumes {
         let _ = write!(text, ", resumes {resumes}");
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::wording::duration;
+use super::eta::{self, Eta};
 use crate::rollout::RolloutEvent;
 use crate::run::Totals;
 
@@ -20,6 +20,7 @@ pub(super) struct Pace {
     pub(super) totals: Totals,
     /// Whether a stop was asked for, so that most tenants will not be done.
     pub(super) stopping: bool,
+    eta: Eta,
 }
 
 fn done(totals: Totals) -> u64 {
@@ -31,20 +32,25 @@ impl Pace {
     pub(super) fn begin(event: &RolloutEvent, now: Instant) -> Option<Self> {
         match event {
             RolloutEvent::RunStarted {
-                to_migrate, totals, ..
+                to_migrate,
+                totals,
+                outlook,
+                ..
             } if *to_migrate > 0 => Some(Self {
                 started: now,
                 to_migrate: *to_migrate,
                 settled: done(*totals),
                 totals: *totals,
                 stopping: false,
+                eta: Eta::new(*outlook),
             }),
             _ => None,
         }
     }
 
     /// Takes an event in.
-    pub(super) fn apply(&mut self, event: &RolloutEvent) {
+    pub(super) fn apply(&mut self, event: &RolloutEvent, now: Instant) {
+        self.eta.apply(event, now);
         match event {
             RolloutEvent::TenantFinished { totals, .. } => self.totals = *totals,
             RolloutEvent::CancelBegun { .. } => self.stopping = true,
@@ -64,29 +70,40 @@ impl Pace {
 
     /// `41 tenants/s, ETA 2 s`; None while nothing can be said. Slow runs are counted by the minute.
     pub(super) fn forecast(&self, now: Instant) -> Option<String> {
-        let elapsed = now.duration_since(self.started);
-        let done = self.done();
-        if done == 0 || elapsed < MEANINGFUL || self.stopping {
+        if self.stopping {
             return None;
         }
-        let done_u32 = u32::try_from(done).unwrap_or(u32::MAX);
-        let per_second = f64::from(done_u32) / elapsed.as_secs_f64();
-        let rate = if per_second >= 9.95 {
-            format!("{per_second:.0} tenants/s")
-        } else if per_second >= 1.0 {
-            format!("{per_second:.1} tenants/s")
-        } else {
-            format!("{:.1} tenants/min", per_second * 60.0)
+        let per_second = self.per_second(now);
+        let remaining = match per_second {
+            _ if self.eta.has_past() => self.eta.remaining(now),
+            Some(per_second) => self.at_that_rate(per_second),
+            None => None,
         };
-        let remaining = u32::try_from(self.to_migrate.saturating_sub(done)).unwrap_or(u32::MAX);
-        // an estimate has no tenths
-        let seconds = (f64::from(remaining) / per_second).ceil();
-        let eta = if seconds < 60.0 {
-            format!("{seconds:.0} s")
-        } else {
-            duration(Duration::from_secs_f64(seconds))
-        };
-        Some(format!("{rate}, ETA {eta}"))
+        let rate = per_second.map(|per_second| {
+            if per_second >= 9.95 {
+                format!("{per_second:.0} tenants/s")
+            } else if per_second >= 1.0 {
+                format!("{per_second:.1} tenants/s")
+            } else {
+                format!("{:.1} tenants/min", per_second * 60.0)
+            }
+        });
+        let parts: Vec<String> = rate.into_iter().chain(remaining.map(eta::words)).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
+    /// Tenants by the second so far.
+    fn per_second(&self, now: Instant) -> Option<f64> {
+        let elapsed = now.duration_since(self.started);
+        let done = u32::try_from(self.done()).unwrap_or(u32::MAX);
+        (done > 0 && elapsed >= MEANINGFUL).then(|| f64::from(done) / elapsed.as_secs_f64())
+    }
+
+    /// How long the rest takes where nothing is known but how many there are.
+    fn at_that_rate(&self, per_second: f64) -> Option<Duration> {
+        let left = self.to_migrate.saturating_sub(self.done());
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        Duration::try_from_secs_f64(f64::from(left) / per_second).ok()
     }
 
     /// `120 of 197 done (60 %), 3 failed, 41 tenants/s, ETA 2 s`.

@@ -292,6 +292,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     }
 
     fn tell(&mut self, job: Job, attempts: u32, verdict: Verdict) {
+        self.forecast.finished(&job, verdict.outcome);
         let result = self.tally.add(TenantResult {
             tenant: job.assignment.tenant.id,
             outcome: verdict.outcome,
@@ -307,6 +308,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         self.emit(RolloutEvent::TenantFinished {
             result,
             totals: self.tally.totals(),
+            outlook: self.forecast.outlook(&self.queue),
         });
     }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::books::{Books, FLUSH_EVERY, Writing};
 use super::event::RolloutEvent;
 use super::expect::expectations;
+use super::forecast::Forecast;
 use super::health::Health;
 use super::policy::RolloutPolicy;
 use super::queue::{Job, Queue};
@@ -38,6 +39,7 @@ pub(super) struct Dispatcher<M, L> {
 
     pub(super) queue: Queue,
     pub(super) tally: Tally,
+    pub(super) forecast: Forecast,
     workers: JoinSet<AttemptReport>,
     pub(super) flights: HashMap<Id, Job>,
     told: (mpsc::UnboundedSender<Told>, mpsc::UnboundedReceiver<Told>),
@@ -53,6 +55,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         let tally = Tally::new(&rollout.plan);
         let jobs = jobs(&rollout.plan, &rollout.pasts);
         Self {
+            forecast: Forecast::new(&jobs),
             queue: Queue::new(rollout.policy.concurrency.clone(), jobs.into_iter()),
             tally,
             migrator: rollout.migrator,
@@ -78,6 +81,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             to_migrate: self.tally.to_migrate(),
             concurrency: self.policy.concurrency.fleet.get(),
             totals: self.tally.totals(),
+            outlook: self.forecast.outlook(&self.queue),
         });
     }
 
@@ -135,6 +139,8 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
                     tenant: job.assignment.tenant.id.clone(),
                     attempt: job.assignment.attempt,
                     pending: job.assignment.pending.len(),
+                    expected: job.expected.map(|expected| expected.time),
+                    outlook: self.forecast.outlook(&self.queue),
                 });
             }
             let task = self.workers.spawn(worker::attempt(

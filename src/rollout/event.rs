@@ -27,6 +27,8 @@ pub enum RolloutEvent {
         concurrency: usize,
         /// Totals with the tenants that the plan has settled (up to date, refused).
         totals: Totals,
+        /// What is to come.
+        outlook: Option<Outlook>,
     },
     /// A worker took a tenant.
     AttemptStarted {
@@ -36,6 +38,10 @@ pub enum RolloutEvent {
         attempt: AttemptNumber,
         /// How many migrations are pending for it.
         pending: usize,
+        /// How long it is expected to take, by what it took last time.
+        expected: Option<Duration>,
+        /// What is left, this tenant included.
+        outlook: Option<Outlook>,
     },
     /// A worker tells what it does.
     TenantProgress {
@@ -66,6 +72,8 @@ pub enum RolloutEvent {
         result: Arc<TenantResult>,
         /// Totals with it.
         totals: Totals,
+        /// What is left.
+        outlook: Option<Outlook>,
     },
     /// A database does not answer. Nothing is started there; it is asked again and again.
     DatabaseLost {
@@ -113,4 +121,17 @@ pub enum RolloutEvent {
         /// All of it.
         summary: Arc<RunSummary>,
     },
+}
+
+/// What is left of a run, by what its tenants took last time. There is none where too few of them have a past.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outlook {
+    /// What was expected of all tenants that have no outcome yet, those in work included.
+    pub left: Duration,
+    /// The longest of those that come next.
+    pub longest: Duration,
+    /// What tenants of this run have taken, against what was expected of them.
+    pub correction: f64,
+    /// How many tenants can be in work at a time now.
+    pub slots: usize,
 }

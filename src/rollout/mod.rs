@@ -6,6 +6,7 @@ mod books;
 mod dispatcher;
 mod event;
 mod expect;
+mod forecast;
 mod health;
 mod order;
 mod policy;
@@ -24,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use dispatcher::Dispatcher;
-pub use event::RolloutEvent;
+pub use event::{Outlook, RolloutEvent};
 pub use policy::{Concurrency, DatabaseLimits, FailureBudget, RetryPolicy, RolloutPolicy};
 pub use shutdown::{StopHandle, StopRequest, StopWatch, stop_channel};
 pub use tally::settled;

@@ -46,8 +46,8 @@ impl Pending {
         self.came += 1;
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
+    pub(super) fn len(&self) -> usize {
+        self.jobs.len()
     }
 
     /// All of them with their places, the next one first.

@@ -2,6 +2,7 @@
 //! attempt or for their turn. Work is pulled: no tenant belongs to a worker before a worker is free.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -21,9 +22,9 @@ pub(super) struct Job {
     /// What earlier attempts have committed.
     pub(super) applied: Applied,
     /// Time spent in earlier attempts.
-    pub(super) spent: std::time::Duration,
+    pub(super) spent: Duration,
     /// What of it went into attempts that applied something.
-    pub(super) worked: std::time::Duration,
+    pub(super) worked: Duration,
     /// How long all of it is expected to take, where the past tells.
     pub(super) expected: Option<Expected>,
     /// Why the last attempt failed.
@@ -109,8 +110,12 @@ impl Lane {
     }
 
     fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn len(&self) -> usize {
         let held = [&self.claimed, &self.deferred, &self.after_turn];
-        self.pending.is_empty() && held.iter().all(|jobs| jobs.is_empty())
+        self.pending.len() + held.iter().map(|jobs| jobs.len()).sum::<usize>()
     }
 }
 
@@ -286,6 +291,28 @@ impl Queue {
     /// How many tenants of a database are in work.
     pub(super) fn in_flight(&self, database: &DatabaseName) -> usize {
         self.lanes.get(database).map_or(0, |lane| lane.in_flight)
+    }
+
+    /// How many tenants can be in work at a time now.
+    pub(super) fn slots(&self) -> usize {
+        let open = self.lanes.iter().filter(|(_, lane)| !lane.is_closed);
+        let slots: usize = open
+            .map(|(database, lane)| self.limit(database).min(lane.in_flight + lane.len()))
+            .sum();
+        slots.min(self.concurrency.fleet.get())
+    }
+
+    /// The longest that is expected of those tenants that come next.
+    pub(super) fn longest_next(&self) -> Duration {
+        let next = self.lanes.values().flat_map(|lane| {
+            let pending = lane.pending.iter().next().map(|(_, job)| job);
+            let held = [&lane.claimed, &lane.deferred, &lane.after_turn];
+            held.map(VecDeque::front).into_iter().chain([pending])
+        });
+        next.flatten()
+            .filter_map(|job| job.expected.map(|expected| expected.time))
+            .max()
+            .unwrap_or_default()
     }
 
     /// Nothing is started in a database until it is opened again.

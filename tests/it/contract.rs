@@ -26,7 +26,7 @@ fn one_of_two_will_fail() -> (TestDatabase, TestFleet) {
 
 /// The document with everything that differs from run to run replaced by the name of its type.
 fn steady(document: &Value) -> Value {
-    const UNSTEADY: [&str; 11] = [
+    const UNSTEADY: [&str; 13] = [
         "run",
         "duration_ms",
         "at",
@@ -38,6 +38,8 @@ fn steady(document: &Value) -> Value {
         "fleet_version",
         "retry_in_ms",
         "resumes",
+        "eta_ms",
+        "expected_ms",
     ];
     match document {
         Value::Object(fields) => fields

@@ -117,3 +117,39 @@ fn a_retry_lets_everybody_else_go_first() {
     let order = started(&run);
     assert_eq!(order[..3], ["tenant_0002", "tenant_0003", "tenant_0001"]);
 }
+
+#[test]
+fn with_a_past_there_is_an_eta_before_anything_is_done() {
+    let db = TestDatabase::create(Server::A);
+    tenants(&db, 4);
+    let fleet = TestFleet::new(&db).probe_migrations(1..=1);
+    fleet.fleet(&["migrate"]).assert_code(0);
+    remember(
+        &db,
+        &[
+            ("tenant_0001", 60_000),
+            ("tenant_0002", 30_000),
+            ("tenant_0003", 30_000),
+        ],
+    );
+    db.execute(
+        "UPDATE fleet_control.tenants SET last_duration_ms = NULL WHERE schema = 'tenant_0004'",
+    );
+    let fleet = fleet.migration(
+        "V2__wait_at_the_gate",
+        "SELECT pg_advisory_xact_lock_shared(4711);\n",
+    );
+    let gate = db.hold_lock("SELECT pg_advisory_xact_lock(4711)");
+    let run = fleet.spawn(&["-o", "ndjson", "migrate", "--concurrency", "2"]);
+    crate::support::wait_until("two tenants stand at the gate", || gate.waiters() == 2);
+    gate.release();
+
+    let run = run.wait();
+
+    // 60 s and three times 30 s, by two
+    run.assert_code(0)
+        .assert_stderr_has("Migrating 4 of 4 tenants to V2, 2 at a time, ETA 1 min 15 s (run ");
+    let lines = run.ndjson();
+    assert_eq!(lines[0]["eta_ms"], 75_000);
+    assert_eq!(lines[1]["expected_ms"], 60_000);
+}

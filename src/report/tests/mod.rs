@@ -2,6 +2,7 @@
 
 mod bars;
 mod documents;
+mod etas;
 mod ledger;
 mod live;
 mod plans;
@@ -156,6 +157,7 @@ fn started(to_migrate: u64, totals: Totals) -> RolloutEvent {
         to_migrate,
         concurrency: 8,
         totals,
+        outlook: None,
     }
 }
 
@@ -164,6 +166,8 @@ fn attempt(schema: &str, attempt: u32) -> RolloutEvent {
         tenant: tenant(schema),
         attempt,
         pending: 1,
+        expected: None,
+        outlook: None,
     }
 }
 
@@ -187,6 +191,7 @@ fn finished(result: TenantResult, totals: Totals) -> RolloutEvent {
     RolloutEvent::TenantFinished {
         result: Arc::new(result),
         totals,
+        outlook: None,
     }
 }
 

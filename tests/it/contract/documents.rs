@@ -71,14 +71,17 @@ fn the_lines_of_migrate_as_ndjson() {
         lines[0],
         json!({
             "event": "run_started", "run": "string", "resumes": null, "target": 2, "to_migrate": 2,
-            "concurrency": 1, "totals": totals(2, 0, 0, 0),
+            "concurrency": 1, "totals": totals(2, 0, 0, 0), "eta_ms": "number",
         })
     );
     let tenant = json!({ "database": "main", "schema": "tenant_0001" });
     let with = |event: &str, more: Value| merged(&json!({ "event": event }), &[&tenant, &more]);
     assert_eq!(
         lines[1],
-        with("attempt_started", json!({ "attempt": 1, "pending": 1 }))
+        with(
+            "attempt_started",
+            json!({ "attempt": 1, "pending": 1, "expected_ms": "number" })
+        )
     );
     assert_eq!(
         lines[2],
