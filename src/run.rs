@@ -87,7 +87,7 @@ pub enum RunOutcome {
     Failed,
     /// The failure budget stopped it.
     Halted,
-    /// A signal stopped it.
+    /// A signal stopped it, or its deadline.
     Interrupted,
     /// Nothing was touched.
     Refused,
@@ -139,6 +139,8 @@ pub enum ExitCode {
     LeaseHeld,
     /// Divergent, missing or drifted tenants were found.
     Divergent,
+    /// The deadline was reached, and work remains that another run carries on.
+    Deadline,
     /// SIGINT: resumable.
     Interrupted,
     /// SIGTERM: resumable.
@@ -157,6 +159,7 @@ impl ExitCode {
             Self::Halted => 5,
             Self::LeaseHeld => 6,
             Self::Divergent => 7,
+            Self::Deadline => 8,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }

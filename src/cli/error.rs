@@ -78,6 +78,9 @@ pub(super) enum Refusal {
     /// A signal came before anything was touched.
     #[error("stopped by {} before any tenant was touched", signal_name(*.0))]
     Stopped(StopSignal),
+    /// The deadline came before a run was recorded.
+    #[error("the deadline was reached before any tenant was touched")]
+    Deadline,
     /// `embedded url` without a server.
     #[error("the embedded server is not running")]
     NotRunning,
@@ -97,6 +100,7 @@ impl Refusal {
             | Self::NotEmbedded { .. } => ExitCode::Refused,
             Self::Stopped(StopSignal::Interrupt) => ExitCode::Interrupted,
             Self::Stopped(StopSignal::Terminate) => ExitCode::Terminated,
+            Self::Deadline => ExitCode::Deadline,
             Self::NotRunning => ExitCode::Unexpected,
         }
     }
@@ -106,6 +110,9 @@ impl Refusal {
             Self::EmptySelection { .. } | Self::NothingLeftHere { .. } => {
                 Some("fleet tenants lists what the config finds")
             }
+            Self::Deadline => Some(
+                "no run was recorded that could be resumed: type the same command again, with more time",
+            ),
             Self::NotRunning => Some("fleet embedded start starts it and keeps it running"),
             Self::NoTenants(_) => Some(
                 "if that is right, as before the first customer, say tenants.allow_empty: true",
@@ -131,7 +138,9 @@ fn signal_name(signal: StopSignal) -> &'static str {
 /// What a command that ended in an error amounts to.
 pub(super) fn outcome(exit: ExitCode) -> RunOutcome {
     match exit {
-        ExitCode::Interrupted | ExitCode::Terminated => RunOutcome::Interrupted,
+        ExitCode::Interrupted | ExitCode::Terminated | ExitCode::Deadline => {
+            RunOutcome::Interrupted
+        }
         ExitCode::Unexpected => RunOutcome::Failed,
         ExitCode::Done
         | ExitCode::Usage

@@ -13,13 +13,13 @@ use super::fleet::{Fleet, Found, Needed};
 use super::open::{find_writable, looking};
 use super::options::{Global, MigrateArguments, Selection};
 use super::output::Output;
-use super::signals::{self, Stop};
-use crate::ledger::{Lease, LeaseTerms, NewRun, NewRunTenant, TakeOver};
+use super::signals::Stop;
+use crate::ledger::{Lease, LeaseTerms, NewRun, NewRunTenant, Patience, TakeOver};
 use crate::migration::{MigrationSet, Version};
 use crate::pg;
 use crate::plan::{self, Action, HistorySnapshot, Plan};
 use crate::report::{self, Reporter, Stepwise};
-use crate::rollout::{Concurrency, Rollout, RolloutEvent, RolloutPolicy, StopWatch, settled};
+use crate::rollout::{Concurrency, Deadline, Rollout, RolloutEvent, RolloutPolicy, settled};
 use crate::run::{ExitCode, RunId};
 
 /// How soon the lease is asked for again after the connection was lost.
@@ -30,15 +30,16 @@ pub(super) async fn execute(
     global: &Global,
     arguments: &MigrateArguments,
     output: &Output,
-    mut stop: Stop,
+    stop: Stop,
 ) -> anyhow::Result<ExitCode> {
+    let mut stop = stop.with_deadline(arguments.deadline);
     let opening = Fleet::open(global, Needed::Tenants(&arguments.selection), output);
-    let fleet = signals::unless_stopped(&mut stop.watch, opening).await?;
+    let fleet = stop.preparing(opening).await?;
     let code = if arguments.dry_run {
         let shown = super::plan::show(&fleet, &arguments.selection, arguments.to, output);
-        signals::unless_stopped(&mut stop.watch, shown).await
+        stop.planning(shown).await
     } else {
-        migrate(&fleet, arguments, output, &mut stop.watch).await
+        migrate(&fleet, arguments, output, &mut stop).await
     };
     fleet.close().await?;
     code
@@ -48,7 +49,7 @@ async fn migrate(
     fleet: &Fleet,
     arguments: &MigrateArguments,
     output: &Output,
-    stop: &mut StopWatch,
+    stop: &mut Stop,
 ) -> anyhow::Result<ExitCode> {
     let set = fleet.read_set()?;
     let target = plan::resolve_target(&set, arguments.to)?;
@@ -58,7 +59,7 @@ async fn migrate(
         let lease = take_lease(fleet, arguments.wait, output).await?;
         Ok((lease, tenants))
     };
-    let (lease, tenants) = signals::unless_stopped(stop, prepare).await?;
+    let (lease, tenants) = stop.preparing(prepare).await?;
     let order = Order {
         command: "migrate",
         resumes: None,
@@ -72,9 +73,7 @@ async fn migrate(
         target,
         concurrency: arguments.concurrency,
     };
-    order
-        .execute(fleet, lease, &set, tenants, output, stop)
-        .await
+    Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
 }
 
 /// The control schema is brought up to date, then the lease taken: planning under it sees nobody
@@ -132,21 +131,25 @@ impl Order {
         set: &Arc<MigrationSet>,
         tenants: Found,
         output: &Output,
-        stop: &mut StopWatch,
+        stop: &mut Stop,
     ) -> anyhow::Result<ExitCode> {
         let known = tenants.ids();
-        let patience = fleet.config.execution.reconnect_timeout;
-        let planned = looking(patience, output, async || {
+        let reconnect = fleet.config.execution.reconnect_timeout;
+        let until = stop.last_call();
+        let planned = looking(reconnect, output, async || {
             fleet.plan(set, self.target, tenants.clone()).await
         });
-        let plan = signals::unless_stopped(stop, planned).await?;
+        let plan = stop.planning(planned).await?;
         let opened = lease
-            .open(&self.new_run(fleet, &plan, set), patience)
+            .open(
+                &self.new_run(fleet, &plan, set),
+                Patience { reconnect, until },
+            )
             .await?;
         let rollout = Rollout {
             migrator: Arc::new(fleet.migrator(set, &plan, opened.dead_sessions)),
             ledger: opened.ledger,
-            policy: self.policy(fleet),
+            policy: self.policy(fleet, stop.deadline),
             run: opened.run,
             newcomers: Box::pin(fleet.newcomers(&self.selection, known)),
             resumes: self.resumes,
@@ -154,7 +157,7 @@ impl Order {
             plan,
         };
         let (events, reporter) = report_to(output, set)?;
-        let end = rollout.run(stop.clone(), events).await;
+        let end = rollout.run(stop.watch.clone(), events).await;
         // the last words are spoken when the sender is gone
         let undelivered = match reporter.join() {
             Ok(undelivered) => undelivered,
@@ -211,7 +214,7 @@ impl Order {
         }
     }
 
-    fn policy(&self, fleet: &Fleet) -> RolloutPolicy {
+    fn policy(&self, fleet: &Fleet, deadline: Option<Deadline>) -> RolloutPolicy {
         let execution = &fleet.config.execution;
         RolloutPolicy {
             concurrency: Concurrency {
@@ -222,6 +225,7 @@ impl Order {
             budget: fleet.config.rollout.max_failures,
             reconnect: execution.reconnect_timeout,
             heartbeat: fleet.config.control.lease / 3,
+            deadline,
         }
     }
 }

@@ -19,6 +19,7 @@ mod tenants;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::time::Instant;
 
 use crate::crash;
 use crate::run;
@@ -28,6 +29,8 @@ use signals::unless_stopped;
 
 /// Parses the command line and does what it says.
 pub fn run() -> ExitCode {
+    // what a deadline is measured from
+    let started = Instant::now();
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(error) => return usage(&error),
@@ -42,7 +45,7 @@ pub fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return output.fail(&anyhow::Error::new(error).context("start the runtime")),
     };
-    let code = match runtime.block_on(dispatch(options, &output)) {
+    let code = match runtime.block_on(dispatch(options, started, &output)) {
         Ok(code) => ExitCode::from(code.code()),
         Err(error) => output.fail(&error),
     };
@@ -65,9 +68,13 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 /// A run stops by itself when it is asked to; everything else may be broken off at any moment.
-async fn dispatch(options: Options, output: &Output) -> anyhow::Result<run::ExitCode> {
+async fn dispatch(
+    options: Options,
+    started: Instant,
+    output: &Output,
+) -> anyhow::Result<run::ExitCode> {
     let Options { global, command } = options;
-    let mut stop = signals::listen()?;
+    let mut stop = signals::listen(started)?;
     crash::arm();
     crash::point("K0");
     let (global, watch) = (&global, &mut stop.watch);

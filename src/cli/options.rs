@@ -17,6 +17,7 @@ Exit codes:
   3  config or migration set refused, nothing touched
   4  some tenants failed                    5  stopped by the failure budget
   6  another run holds the lease            7  divergent or missing tenants found
+  8  deadline reached, work remains: the same command again carries on
   130/143  interrupted by SIGINT/SIGTERM, resumable
 
 Progress and notices go to stderr, results to stdout.";
@@ -211,6 +212,18 @@ fn parse_wait(text: &str) -> Result<Duration, String> {
         .map_err(|_| "write it with a unit, such as 10m or 30s".to_owned())
 }
 
+/// More time than any job has, and less than clocks can count.
+const LONGEST_DEADLINE: Duration = Duration::from_hours(24 * 365);
+
+fn parse_deadline(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|span| !span.is_zero() && *span <= LONGEST_DEADLINE)
+        .ok_or_else(|| {
+            "a time above 0 with a unit, such as 9m or 90s, and at most a year".to_owned()
+        })
+}
+
 /// `fleet migrate`.
 #[derive(Args, Debug)]
 pub(super) struct MigrateArguments {
@@ -233,6 +246,11 @@ pub(super) struct MigrateArguments {
     /// How long to wait for another run to end, instead of control.wait (such as 10m; 0 not at all)
     #[arg(long, value_name = "DURATION", value_parser = parse_wait)]
     pub(super) wait: Option<Duration>,
+
+    /// When the process has to be over, from its start on (such as 9m): no tenant is started that would
+    /// not be done by then, and exit code 8 says that work remains. A tenant that failed counts more: 4
+    #[arg(long, value_name = "DURATION", value_parser = parse_deadline)]
+    pub(super) deadline: Option<Duration>,
 }
 
 /// `fleet resume`.
@@ -253,6 +271,11 @@ pub(super) struct ResumeArguments {
     /// How long to wait for another run to end, instead of control.wait (such as 10m; 0 not at all)
     #[arg(long, value_name = "DURATION", value_parser = parse_wait)]
     pub(super) wait: Option<Duration>,
+
+    /// When the process has to be over, from its start on (such as 9m): no tenant is started that would
+    /// not be done by then, and exit code 8 says that work remains. A tenant that failed counts more: 4
+    #[arg(long, value_name = "DURATION", value_parser = parse_deadline)]
+    pub(super) deadline: Option<Duration>,
 }
 
 /// `fleet plan`.

@@ -10,12 +10,11 @@ use super::migrate::{Order, take_lease};
 use super::open::find_writable;
 use super::options::{Global, ResumeArguments};
 use super::output::Output;
-use super::signals::{self, Stop};
+use super::signals::Stop;
 use crate::ledger::{Lease, RunRecord, RunState, TakeOver};
 use crate::migration::MigrationSet;
 use crate::plan;
 use crate::report::{self, Format};
-use crate::rollout::StopWatch;
 use crate::run::{ExitCode, RunOutcome};
 use crate::tenant::{Tenant, TenantId};
 
@@ -24,11 +23,12 @@ pub(super) async fn execute(
     global: &Global,
     arguments: &ResumeArguments,
     output: &Output,
-    mut stop: Stop,
+    stop: Stop,
 ) -> anyhow::Result<ExitCode> {
+    let mut stop = stop.with_deadline(arguments.deadline);
     let opening = Fleet::open(global, Needed::Tenants(&arguments.selection), output);
-    let fleet = signals::unless_stopped(&mut stop.watch, opening).await?;
-    let code = resume(&fleet, arguments, output, &mut stop.watch).await;
+    let fleet = stop.preparing(opening).await?;
+    let code = resume(&fleet, arguments, output, &mut stop).await;
     fleet.close().await?;
     code
 }
@@ -37,7 +37,7 @@ async fn resume(
     fleet: &Fleet,
     arguments: &ResumeArguments,
     output: &Output,
-    stop: &mut StopWatch,
+    stop: &mut Stop,
 ) -> anyhow::Result<ExitCode> {
     let set = fleet.read_set()?;
     let prepare = async {
@@ -50,7 +50,7 @@ async fn resume(
         let tenants = find_writable(fleet, &arguments.selection, output).await?;
         Ok(Some((lease, run, left, tenants)))
     };
-    let prepared = signals::unless_stopped(stop, prepare).await?;
+    let prepared = stop.preparing(prepare).await?;
     let Some((lease, run, left, tenants)) = prepared else {
         if output.format != Format::Human {
             output.notice("nothing to resume: no recorded run has left anything to do; fleet migrate plans anew");

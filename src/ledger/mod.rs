@@ -17,7 +17,7 @@ pub use control::{Control, ControlState};
 pub use lease::{Lease, LeaseTerms};
 pub use reconcile::{Disagreement, LastSeen};
 pub use records::{AttemptRecord, Past, RunDetail, RunRecord, RunState, RunTenantRecord};
-pub use run::{NewRun, NewRunTenant, Opened, PgLedger, TakeOver};
+pub use run::{NewRun, NewRunTenant, Opened, Patience, PgLedger, TakeOver};
 
 use crate::migration::Version;
 use crate::pg::{self, PgError};

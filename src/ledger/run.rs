@@ -88,8 +88,38 @@ pub struct PgLedger {
     token: String,
     /// How many writes are known to be committed.
     writes: i64,
-    /// How long to try to reach the control database again.
-    reconnect: Duration,
+    patience: Patience,
+}
+
+/// How long to try to reach the control database again.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// After each loss.
+    pub reconnect: Duration,
+    /// No longer than that, whenever it was lost: the run's deadline.
+    pub until: Option<Instant>,
+}
+
+/// What a write is given though the run is late.
+const LATE: Duration = Duration::from_secs(3);
+
+impl Patience {
+    /// When a write that begins now is given up.
+    fn ends(self) -> Instant {
+        let now = Instant::now();
+        let ends = now + self.reconnect;
+        self.until
+            .map_or(ends, |until| ends.min(until.max(now + LATE)))
+    }
+
+    /// How long a server that took a write may say nothing.
+    fn for_one(self) -> Duration {
+        let late = self.until.map(|until| {
+            let left = until.saturating_duration_since(Instant::now());
+            left.max(LATE)
+        });
+        late.map_or(WRITE_TIMEOUT, |late| late.min(WRITE_TIMEOUT))
+    }
 }
 
 impl Lease {
@@ -97,7 +127,7 @@ impl Lease {
     ///
     /// # Errors
     /// Where the ledger cannot be written.
-    pub async fn open(mut self, new: &NewRun, reconnect: Duration) -> Result<Opened, LedgerError> {
+    pub async fn open(mut self, new: &NewRun, patience: Patience) -> Result<Opened, LedgerError> {
         let action = "open the run";
         let tx = self
             .control
@@ -126,7 +156,7 @@ impl Lease {
             run: run.clone(),
             token,
             writes: 0,
-            reconnect,
+            patience,
         };
         Ok(Opened {
             run,
@@ -209,12 +239,12 @@ impl PgLedger {
     /// Makes a write, through as many lost connections as it takes. A write whose answer was lost is
     /// never made twice: the run counts its writes, in the same transactions.
     async fn write(&mut self, write: Write<'_>) -> Result<(), LedgerError> {
-        let deadline = Instant::now() + self.reconnect;
+        let deadline = self.patience.ends();
         let mut pause = FIRST_PAUSE;
         let mut is_connected = true;
         loop {
             if is_connected {
-                let writing = tokio::time::timeout(WRITE_TIMEOUT, self.try_write(&write));
+                let writing = tokio::time::timeout(self.patience.for_one(), self.try_write(&write));
                 let written = match writing.await {
                     Ok(written) => written,
                     // whoever goes on has another connection: the answer of this one is nobody's any more

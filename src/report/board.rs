@@ -99,6 +99,7 @@ impl Board {
             | RolloutEvent::TenantPutOff { tenant } => self.end(tenant),
             RolloutEvent::TenantFinished { result, .. } => self.end(&result.tenant),
             RolloutEvent::CancelBegun { .. }
+            | RolloutEvent::DeadlineNear { .. }
             | RolloutEvent::DatabaseLost { .. }
             | RolloutEvent::DatabaseBack { .. }
             | RolloutEvent::DatabaseGivenUp { .. }
@@ -155,7 +156,7 @@ impl Board {
         text
     }
 
-    /// ` 120/197 60 %  3 failed  41 tenants/s, ETA 2 s`.
+    /// ` 120/197 60 %  3 failed  41 tenants/s, ETA 2 s  deadline in 3 min`.
     fn overall(&self, now: Instant) -> String {
         let Some(pace) = &self.pace else {
             return String::new();
@@ -167,12 +168,15 @@ impl Board {
             text = format!("{text}  {failed}");
         }
         if pace.stopping {
-            return format!("{text}  {}", self.style.paint(Tone::Warning, "stopping"));
+            text = format!("{text}  {}", self.style.paint(Tone::Warning, "stopping"));
         }
-        match pace.forecast(now) {
-            Some(forecast) => format!("{text}  {forecast}"),
-            None => text,
+        for more in [pace.forecast(now), pace.deadline(now)]
+            .into_iter()
+            .flatten()
+        {
+            text = format!("{text}  {more}");
         }
+        text
     }
 
     fn worker(&self, busy: &Busy, now: Instant) -> String {

@@ -66,7 +66,7 @@ impl Eta {
     /// already than it was expected to.
     pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
         let outlook = self.outlook?;
-        let corrected = |expected: Duration| times(expected, outlook.correction);
+        let corrected = |expected: Duration| outlook.corrected(expected);
         let in_work: Duration = self.in_work.values().map(|tenant| tenant.expected).sum();
         let remainders = self.in_work.values().map(|tenant| {
             corrected(tenant.expected).saturating_sub(now.duration_since(tenant.since))
@@ -81,17 +81,26 @@ impl Eta {
     }
 }
 
-/// What a duration becomes by a factor; what is no duration any more is the longest one.
-fn times(duration: Duration, factor: f64) -> Duration {
-    Duration::try_from_secs_f64(duration.as_secs_f64() * factor).unwrap_or(Duration::MAX)
+/// `ETA 3 min`.
+pub(super) fn words(eta: Duration) -> String {
+    format!("ETA {}", whole_seconds(eta))
 }
 
-/// An estimate has no tenths.
-pub(super) fn words(eta: Duration) -> String {
-    let seconds = eta.as_secs() + u64::from(eta.subsec_nanos() > 0);
-    if seconds < 60 {
-        format!("ETA {seconds} s")
+/// `deadline in 3 min 10 s`.
+pub(super) fn deadline_words(left: Duration) -> String {
+    if left.is_zero() {
+        "deadline reached".to_owned()
     } else {
-        format!("ETA {}", duration(Duration::from_secs(seconds)))
+        format!("deadline in {}", whole_seconds(left))
+    }
+}
+
+/// What is to come has no tenths.
+fn whole_seconds(time: Duration) -> String {
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    if seconds < 60 {
+        format!("{seconds} s")
+    } else {
+        duration(Duration::from_secs(seconds))
     }
 }

@@ -45,6 +45,7 @@ enum Line<'a> {
         concurrency: usize,
         totals: Totals,
         eta_ms: Option<u64>,
+        deadline_ms: Option<u64>,
     },
     AttemptStarted {
         #[serde(flatten)]
@@ -115,6 +116,11 @@ enum Line<'a> {
         result: TenantRow<'a>,
         totals: Totals,
     },
+    DeadlineNear {
+        left_ms: u64,
+        tenants: usize,
+        in_flight: usize,
+    },
     CancelBegun {
         reason: &'static str,
         signal: Option<&'static str>,
@@ -161,15 +167,12 @@ fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
             result: TenantRow::of(result),
             totals: *totals,
         },
-        RolloutEvent::CancelBegun {
-            reason,
-            signal,
-            in_flight,
-        } => Line::CancelBegun {
-            reason: reason_word(*reason),
-            signal: signal.map(signal_word),
-            in_flight: *in_flight,
-        },
+        RolloutEvent::CancelBegun { .. } | RolloutEvent::DeadlineNear { .. } => {
+            match stop_line(event) {
+                Some(line) => line,
+                None => return Ok(()),
+            }
+        }
         RolloutEvent::DatabaseLost { .. }
         | RolloutEvent::DatabaseBack { .. }
         | RolloutEvent::DatabaseGivenUp { .. }
@@ -193,6 +196,7 @@ fn opening_line(event: &RolloutEvent) -> Option<Line<'_>> {
         concurrency,
         totals,
         outlook,
+        deadline,
     } = event
     else {
         return None;
@@ -207,6 +211,31 @@ fn opening_line(event: &RolloutEvent) -> Option<Line<'_>> {
         eta_ms: Eta::new(*outlook)
             .remaining(Instant::now())
             .map(milliseconds),
+        deadline_ms: deadline.map(milliseconds),
+    })
+}
+
+fn stop_line(event: &RolloutEvent) -> Option<Line<'_>> {
+    Some(match event {
+        RolloutEvent::CancelBegun {
+            reason,
+            signal,
+            in_flight,
+        } => Line::CancelBegun {
+            reason: reason_word(*reason),
+            signal: signal.map(signal_word),
+            in_flight: *in_flight,
+        },
+        RolloutEvent::DeadlineNear {
+            left,
+            tenants,
+            in_flight,
+        } => Line::DeadlineNear {
+            left_ms: milliseconds(*left),
+            tenants: *tenants,
+            in_flight: *in_flight,
+        },
+        _ => return None,
     })
 }
 

@@ -1,12 +1,12 @@
 //! What is said while a run goes on, one line a notice: beside bars and in logs alike.
 
 use std::fmt::Write as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Verbosity;
 use super::eta::{self, Eta};
 use super::style::{Style, Tone};
-use super::wording::{cause, clean, count, count_u64, duration, message, version};
+use super::wording::{cause, clean, count, count_u64, duration, message, verb, version};
 use crate::rollout::RolloutEvent;
 use crate::run::{AttemptNumber, CancelReason, Outcome, Progress, StopSignal, TenantResult};
 use crate::tenant::TenantId;
@@ -60,6 +60,14 @@ impl Notices {
                 self.style
                     .paint(Tone::Warning, &stopping(*reason, *signal, *in_flight)),
             ),
+            RolloutEvent::DeadlineNear {
+                left,
+                tenants,
+                in_flight,
+            } => {
+                let text = nothing_more(*left, *tenants, *in_flight);
+                Some(self.style.paint(Tone::Warning, &text))
+            }
             RolloutEvent::TenantProgress { tenant, progress } => self.progress(tenant, progress),
             RolloutEvent::DatabaseLost { .. }
             | RolloutEvent::DatabaseGivenUp { .. }
@@ -200,6 +208,7 @@ fn opening(event: &RolloutEvent) -> Option<String> {
         concurrency,
         totals,
         outlook,
+        deadline,
     } = event
     else {
         return None;
@@ -212,12 +221,36 @@ fn opening(event: &RolloutEvent) -> Option<String> {
     if let Some(eta) = Eta::new(*outlook).remaining(Instant::now()) {
         let _ = write!(text, ", {}", eta::words(eta));
     }
+    if let Some(left) = deadline {
+        let _ = write!(text, ", {}", eta::deadline_words(*left));
+    }
     let _ = write!(text, " (run {run}");
     if let Some(resumes) = resumes {
         let _ = write!(text, ", resumes {resumes}");
     }
     text.push(')');
     Some(text)
+}
+
+/// `! deadline in 40 s: 7 tenants would not be done by then and are not started, 3 in flight finish`.
+fn nothing_more(left: Duration, tenants: usize, in_flight: usize) -> String {
+    let mut text = format!(
+        "! {}: {}",
+        eta::deadline_words(left),
+        count(tenants, "tenant")
+    );
+    if !left.is_zero() {
+        text.push_str(" would not be done by then and");
+    }
+    text.push_str(verb(tenants, " is not started", " are not started"));
+    if in_flight > 0 {
+        let _ = write!(
+            text,
+            ", {in_flight} in flight {}",
+            verb(in_flight, "finishes", "finish")
+        );
+    }
+    text
 }
 
 fn stopping(reason: CancelReason, signal: Option<StopSignal>, in_flight: usize) -> String {

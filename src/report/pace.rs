@@ -18,9 +18,10 @@ pub(super) struct Pace {
     settled: u64,
     /// As of the last event.
     pub(super) totals: Totals,
-    /// Whether a stop was asked for, so that most tenants will not be done.
+    /// Whether the run stops before its end, so that most tenants will not be done.
     pub(super) stopping: bool,
     eta: Eta,
+    deadline: Option<Instant>,
 }
 
 fn done(totals: Totals) -> u64 {
@@ -35,6 +36,7 @@ impl Pace {
                 to_migrate,
                 totals,
                 outlook,
+                deadline,
                 ..
             } if *to_migrate > 0 => Some(Self {
                 started: now,
@@ -43,6 +45,7 @@ impl Pace {
                 totals: *totals,
                 stopping: false,
                 eta: Eta::new(*outlook),
+                deadline: deadline.and_then(|left| now.checked_add(left)),
             }),
             _ => None,
         }
@@ -53,7 +56,9 @@ impl Pace {
         self.eta.apply(event, now);
         match event {
             RolloutEvent::TenantFinished { totals, .. } => self.totals = *totals,
-            RolloutEvent::CancelBegun { .. } => self.stopping = true,
+            RolloutEvent::CancelBegun { .. } | RolloutEvent::DeadlineNear { .. } => {
+                self.stopping = true;
+            }
             _ => {}
         }
     }
@@ -92,6 +97,12 @@ impl Pace {
         (!parts.is_empty()).then(|| parts.join(", "))
     }
 
+    /// `deadline in 3 min`; None where there is none.
+    pub(super) fn deadline(&self, now: Instant) -> Option<String> {
+        let left = self.deadline?.saturating_duration_since(now);
+        Some(eta::deadline_words(left))
+    }
+
     /// Tenants by the second so far.
     fn per_second(&self, now: Instant) -> Option<f64> {
         let elapsed = now.duration_since(self.started);
@@ -106,7 +117,7 @@ impl Pace {
         Duration::try_from_secs_f64(f64::from(left) / per_second).ok()
     }
 
-    /// `120 of 197 done (60 %), 3 failed, 41 tenants/s, ETA 2 s`.
+    /// `120 of 197 done (60 %), 3 failed, 41 tenants/s, ETA 2 s, deadline in 3 min`.
     pub(super) fn words(&self, now: Instant) -> String {
         let mut text = format!(
             "{} of {} done ({} %)",
@@ -117,8 +128,11 @@ impl Pace {
         if self.totals.failed > 0 {
             text = format!("{text}, {} failed", self.totals.failed);
         }
-        if let Some(forecast) = self.forecast(now) {
-            text = format!("{text}, {forecast}");
+        for more in [self.forecast(now), self.deadline(now)]
+            .into_iter()
+            .flatten()
+        {
+            text = format!("{text}, {more}");
         }
         text
     }

@@ -101,6 +101,7 @@ pub(super) fn headline(run: &RunSummary, style: Style) -> String {
         RunOutcome::Interrupted => {
             let word = match run.exit {
                 ExitCode::Terminated => "Terminated",
+                ExitCode::Deadline => "Deadline reached",
                 _ => "Interrupted",
             };
             let done = totals.succeeded + totals.up_to_date;
@@ -201,6 +202,9 @@ fn next_steps(run: &RunSummary) -> Vec<Step> {
         steps.push((format!("fleet resume {id}"), when.to_owned()));
     } else if matches!(run.outcome, RunOutcome::Interrupted | RunOutcome::Halted) {
         let what = "carries on; tenants that are done are not touched again";
+        steps.push((format!("fleet resume {id}"), what.to_owned()));
+    } else if run.exit == ExitCode::TenantsFailed {
+        let what = "when the cause is mended; tenants that are done are not touched again";
         steps.push((format!("fleet resume {id}"), what.to_owned()));
     } else if totals.skipped > 0 {
         let what = "where every tenant is, and what to do about these";

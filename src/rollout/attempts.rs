@@ -149,9 +149,9 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     }
 
     /// Its index is built, and the turn is for the next tenant. A drain lets it go on all the same: it was in
-    /// flight.
+    /// flight. Between two of its migrations is a good place to stop where there is no time for the rest.
     fn give_turn_on(&mut self, job: Job) {
-        if self.abort.is_cancelled() {
+        if self.abort.is_cancelled() || (self.stopped.is_some() && !self.is_in_time(&job)) {
             self.leave(job);
         } else if let Some(why) = self.health.given_up(job.database()) {
             let verdict = of_given_up(&job, why);
@@ -175,7 +175,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         let is_short = failure.sqlstate.as_deref() == Some(TOO_MANY_CONNECTIONS);
         let is_in_doubt = job.assignment.knowledge == Knowledge::InDoubt;
         if self.stopped.is_some() {
-            if !is_in_doubt || self.abort.is_cancelled() {
+            if !is_in_doubt || !self.may_settle() {
                 self.leave(job);
                 return;
             }
@@ -205,7 +205,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         } else {
             job.assignment.task = Task::Settle;
             job.last_failure = Some(failure.clone());
-            if self.abort.is_cancelled() {
+            if !self.may_settle() {
                 self.leave(job);
                 return;
             }
@@ -330,7 +330,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             );
             return;
         }
-        let reason = self.stopped.as_ref().map_or("", Stopped::reason).to_owned();
+        let reason = self.reason_to_leave(&job);
         let attempts = job.attempts_made();
         let verdict = match &job.last_failure {
             Some(failure) => Verdict {
@@ -344,7 +344,12 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
                     ),
                 )
             },
-            None if job.applied.migrations.is_empty() => Verdict::because(Outcome::Skipped, reason),
+            None if job.applied.migrations.is_empty() => {
+                if self.is_hopeless(&job) {
+                    self.tally.count_hopeless();
+                }
+                Verdict::because(Outcome::Skipped, reason)
+            }
             None => Verdict::because(
                 Outcome::Interrupted,
                 "stopped between two of its migrations",

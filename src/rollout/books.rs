@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 
+use super::deadline::Gate;
 use super::dispatcher::Dispatcher;
 use super::queue::Job;
 use super::tally::Stopped;
@@ -72,8 +73,9 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     pub(super) fn write_if_due(&mut self) -> Option<Writing<L>> {
         self.books.ledger.as_ref()?;
         let slots = self.policy.concurrency.fleet.get();
-        let claims = if self.stopped.is_none() && self.queue.runs_low() {
-            self.queue.take_pending(CLAIM_BATCH.max(slots * 2))
+        let gate = Gate::new(&self.forecast, self.policy.deadline, Instant::now());
+        let claims = if self.stopped.is_none() && self.queue.runs_low(&gate) {
+            self.queue.take_pending(CLAIM_BATCH.max(slots * 2), &gate)
         } else {
             Vec::new()
         };

@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::books::{Books, FLUSH_EVERY, Writing};
+use super::deadline::Gate;
 use super::event::RolloutEvent;
 use super::expect::expectations;
 use super::forecast::Forecast;
@@ -82,7 +83,20 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             concurrency: self.policy.concurrency.fleet.get(),
             totals: self.tally.totals(),
             outlook: self.forecast.outlook(&self.queue),
+            deadline: self
+                .policy
+                .deadline
+                .map(|deadline| deadline.at().saturating_duration_since(Instant::now())),
         });
+    }
+
+    /// How long a look at the fleet may take at the end: it is worth neither the run's sign of life nor its
+    /// deadline.
+    pub(super) fn patience_for_a_look(&self) -> Duration {
+        let heartbeat = self.policy.heartbeat;
+        self.policy.deadline.map_or(heartbeat, |deadline| {
+            heartbeat.min(deadline.at().saturating_duration_since(Instant::now()))
+        })
     }
 
     /// Nobody has to listen.
@@ -100,13 +114,21 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         loop {
             self.queue.promote_due(Instant::now());
             self.start_workers();
+            if writing.is_none() || self.last_call().is_none() {
+                self.mind_deadline(Instant::now());
+            }
             if writing.is_none() {
                 writing = self.write_if_due();
             }
             if writing.is_none() && self.is_done() {
                 return;
             }
-            let due = self.queue.next_due();
+            let due = self
+                .queue
+                .next_due()
+                .into_iter()
+                .chain(self.last_call())
+                .min();
             // biased: a worker tells what it begins before it ends, and is heard in this order
             tokio::select! {
                 biased;
@@ -133,7 +155,11 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     }
 
     fn start_workers(&mut self) {
-        while let Some(job) = self.queue.start_next() {
+        loop {
+            let gate = Gate::new(&self.forecast, self.policy.deadline, Instant::now());
+            let Some(job) = self.queue.start_next(&gate) else {
+                return;
+            };
             if job.assignment.task == Task::Migrate {
                 self.emit(RolloutEvent::AttemptStarted {
                     tenant: job.assignment.tenant.id.clone(),
@@ -160,29 +186,32 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     /// Nothing new is started from here on. What is in flight finishes, unless the run is aborted; of
     /// what is in doubt it is still found out what has become of it.
     pub(super) fn begin_stop(&mut self, why: Stopped, reason: CancelReason) {
-        let signal = match why {
-            Stopped::Signal(signal) => Some(signal),
-            Stopped::Budget | Stopped::Ledger => None,
+        let event = match why {
+            Stopped::Deadline => self.deadline_near(),
+            Stopped::Signal(_) | Stopped::Budget | Stopped::Ledger => RolloutEvent::CancelBegun {
+                reason,
+                signal: match why {
+                    Stopped::Signal(signal) => Some(signal),
+                    _ => None,
+                },
+                in_flight: self.flights.len(),
+            },
         };
         self.stopped.get_or_insert(why);
         if reason == CancelReason::Abort {
             self.abort.cancel();
         }
-        self.emit(RolloutEvent::CancelBegun {
-            reason,
-            signal,
-            in_flight: self.flights.len(),
-        });
+        self.emit(event);
         self.leave_all_but_doubtful();
     }
 
     /// After a stop: of tenants in doubt it is found out what has become of them, unless the run is
-    /// aborted; all others are left as they are.
+    /// aborted or late; all others are left as they are.
     pub(super) fn leave_all_but_doubtful(&mut self) {
-        let left = if self.abort.is_cancelled() {
-            self.queue.drain()
-        } else {
+        let left = if self.may_settle() {
             self.queue.keep_in_doubt()
+        } else {
+            self.queue.drain()
         };
         for job in left {
             self.leave(job);

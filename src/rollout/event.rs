@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::forecast::times;
 use crate::migration::Version;
 use crate::run::{
     AttemptNumber, CancelReason, Failure, Progress, RunId, RunSummary, StopSignal, TenantResult,
@@ -29,6 +30,8 @@ pub enum RolloutEvent {
         totals: Totals,
         /// What is to come.
         outlook: Option<Outlook>,
+        /// How long it is up to the deadline.
+        deadline: Option<Duration>,
     },
     /// A worker took a tenant.
     AttemptStarted {
@@ -38,7 +41,8 @@ pub enum RolloutEvent {
         attempt: AttemptNumber,
         /// How many migrations are pending for it.
         pending: usize,
-        /// How long it is expected to take, by what it took last time.
+        /// How long it is expected to take, by what it took last time; one without a past is taken for a median
+        /// one.
         expected: Option<Duration>,
         /// What is left, this tenant included.
         outlook: Option<Outlook>,
@@ -116,6 +120,15 @@ pub enum RolloutEvent {
         /// Tenants that are being worked on.
         in_flight: usize,
     },
+    /// None of the tenants that are left would be done before the deadline: none is started any more.
+    DeadlineNear {
+        /// How long it is up to the deadline.
+        left: Duration,
+        /// How many tenants are left.
+        tenants: usize,
+        /// Tenants that are being worked on.
+        in_flight: usize,
+    },
     /// The run is over and recorded.
     RunFinished {
         /// All of it.
@@ -134,4 +147,11 @@ pub struct Outlook {
     pub correction: f64,
     /// How many tenants can be in work at a time now.
     pub slots: usize,
+}
+
+impl Outlook {
+    /// What was expected, put right.
+    pub fn corrected(&self, expected: Duration) -> Duration {
+        times(expected, self.correction)
+    }
 }

@@ -8,7 +8,7 @@ use crate::ledger::Past;
 const LEAST: Duration = Duration::from_millis(1);
 
 /// What is expected of one tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Expected {
     /// All that is pending, over all attempts.
     pub(super) time: Duration,

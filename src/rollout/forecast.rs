@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::event::Outlook;
 use super::expect::Expected;
+use super::order::SHORT;
 use super::queue::{Job, Queue};
 use crate::run::Outcome;
 
@@ -16,6 +17,10 @@ pub(super) struct Forecast {
     /// Of tenants that are at their target by now: what was expected, and what it took.
     expected: Duration,
     took: Duration,
+    /// The same expectations, each as [`noticeable`].
+    noticeable: Duration,
+    /// What one migration took of those without a past of their own, ascending.
+    strangers: Vec<Duration>,
 }
 
 impl Forecast {
@@ -27,28 +32,61 @@ impl Forecast {
             left: expected().map(|expected| expected.time).sum(),
             expected: Duration::ZERO,
             took: Duration::ZERO,
+            noticeable: Duration::ZERO,
+            strangers: Vec::new(),
         }
     }
 
     /// A tenant has its outcome. Only one that is at its target tells how long that takes.
     pub(super) fn finished(&mut self, job: &Job, outcome: Outcome) {
-        let Some(Expected { time, is_known }) = job.expected else {
+        let expected = job.expected.unwrap_or_default();
+        self.left = self.left.saturating_sub(expected.time);
+        if outcome != Outcome::Succeeded {
             return;
-        };
-        self.left = self.left.saturating_sub(time);
-        if is_known && outcome == Outcome::Succeeded {
-            self.expected += time;
-            self.took += job.worked;
         }
+        if expected.is_known {
+            self.expected += expected.time;
+            self.took += job.worked;
+            self.noticeable += noticeable(expected.time);
+        } else {
+            let migrations = u32::try_from(job.applied.migrations.len()).unwrap_or(u32::MAX);
+            let each = job.worked / migrations.max(1);
+            let place = self.strangers.partition_point(|other| *other < each);
+            self.strangers.insert(place, each);
+        }
+    }
+
+    /// Whether a tenant of this run has told how long it takes.
+    pub(super) fn is_measured(&self) -> bool {
+        !self.expected.is_zero() || !self.strangers.is_empty()
+    }
+
+    /// How long a tenant will take from here on. One without a past of its own is taken to be as slow as
+    /// nearly all of its kind in this run, for it may be any of them: all but one in twenty.
+    pub(super) fn of(&self, job: &Job) -> Duration {
+        let slow = self.strangers.get(self.strangers.len() * 19 / 20);
+        let whole = match (job.expected, slow) {
+            (
+                None
+                | Some(Expected {
+                    is_known: false, ..
+                }),
+                Some(slow),
+            ) => {
+                let pending = u32::try_from(job.assignment.pending.len()).unwrap_or(u32::MAX);
+                slow.saturating_mul(pending)
+            }
+            (Some(expected), _) => {
+                times(noticeable(expected.time), ratio(self.took, self.noticeable))
+            }
+            (None, None) => Duration::ZERO,
+        };
+        whole.saturating_sub(job.worked)
     }
 
     /// How long tenants take in this run, against what was expected of them: the past was about other files.
     pub(super) fn correction(&self) -> f64 {
-        if self.expected.is_zero() {
-            1.0
-        } else {
-            self.took.div_duration_f64(self.expected)
-        }
+        ratio(self.took, self.expected)
     }
 
     /// What is left, for whoever reports it; None where the past says too little.
@@ -60,6 +98,26 @@ impl Forecast {
             slots: queue.slots(),
         })
     }
+}
+
+/// Three and five milliseconds are no difference between tenants, and must not become three and five minutes
+/// where the migrations of this run are long: short pasts are taken for one and the same.
+fn noticeable(past: Duration) -> Duration {
+    past.max(SHORT)
+}
+
+/// 1 where nothing was expected yet.
+fn ratio(took: Duration, expected: Duration) -> f64 {
+    if expected.is_zero() {
+        1.0
+    } else {
+        took.div_duration_f64(expected)
+    }
+}
+
+/// What a duration becomes by a factor; what is no duration any more is the longest one.
+pub(super) fn times(duration: Duration, factor: f64) -> Duration {
+    Duration::try_from_secs_f64(duration.as_secs_f64() * factor).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod attempts;
 mod books;
+mod deadline;
 mod dispatcher;
 mod event;
 mod expect;
@@ -13,6 +14,8 @@ mod policy;
 mod queue;
 mod shutdown;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod worker;
 
@@ -24,6 +27,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+pub use deadline::Deadline;
 use dispatcher::Dispatcher;
 pub use event::{Outlook, RolloutEvent};
 pub use policy::{Concurrency, DatabaseLimits, FailureBudget, RetryPolicy, RolloutPolicy};
@@ -80,7 +84,7 @@ impl<M: TenantMigrator, L: Ledger> Rollout<M, L> {
         let newcomers = match dispatcher.stopped {
             // a look that takes long is not worth the run's sign of life
             None if dispatcher.health.all_given_up().is_empty() => {
-                let patience = dispatcher.policy.heartbeat;
+                let patience = dispatcher.patience_for_a_look();
                 let looked = tokio::time::timeout(patience, newcomers).await;
                 looked.unwrap_or_default()
             }

@@ -8,7 +8,7 @@ use super::queue::Job;
 
 /// Differences below that are noise, and no tail that anybody would notice: such tenants stay in the
 /// order of their names, run after run.
-const SHORT: Duration = Duration::from_millis(250);
+pub(super) const SHORT: Duration = Duration::from_millis(250);
 
 /// A tenant's place. Longest first, so that no giant is left when all others are done; retries behind all
 /// that had no attempt yet, whatever their length: what is in the way of them may pass meanwhile. Nobody
@@ -51,7 +51,7 @@ impl Pending {
     }
 
     /// All of them with their places, the next one first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Place, &Job)> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (Place, &Job)> {
         self.jobs.iter().map(|(place, job)| (*place, job))
     }
 

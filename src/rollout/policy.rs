@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
+use super::deadline::Deadline;
 use crate::tenant::DatabaseName;
 
 /// How many tenants are worked on at a time.
@@ -51,6 +52,8 @@ pub struct RolloutPolicy {
     pub reconnect: Duration,
     /// How often the run gives a sign of life: well within the time that its lease lasts.
     pub heartbeat: Duration,
+    /// When it has to be over.
+    pub deadline: Option<Deadline>,
 }
 
 /// When a transient failure is tried again.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::deadline::Gate;
 use super::expect::Expected;
 use super::order::{Pending, Place};
 use super::policy::Concurrency;
@@ -76,28 +77,26 @@ struct Lane {
 }
 
 impl Lane {
-    /// Whether something could be started, were a slot free.
-    fn is_ready(&self, turns: usize) -> bool {
-        !self.claimed.is_empty()
-            || (!self.deferred.is_empty() && self.turns < turns)
-            || self.may_go_on()
+    /// The tenant to start next, were a slot free.
+    fn next(&self, turns: usize, gate: &Gate) -> Option<Next> {
+        let admitted = |jobs: &VecDeque<Job>| jobs.iter().position(|job| gate.admits(job));
+        let deferred = admitted(&self.deferred);
+        let is_all_built = deferred.is_none() && self.turns == 0;
+        let deferred = deferred.filter(|_| self.turns < turns);
+        let after_turn = || admitted(&self.after_turn).filter(|_| is_all_built);
+        deferred
+            .map(Next::Deferred)
+            .or_else(|| admitted(&self.claimed).map(Next::Claimed))
+            .or_else(|| after_turn().map(Next::AfterTurn))
     }
 
-    /// Whether tenants may be started that have had the turn.
-    fn may_go_on(&self) -> bool {
-        !self.after_turn.is_empty() && self.deferred.is_empty() && self.turns == 0
-    }
-
-    /// The next tenant to start, of those that are ready.
-    fn start(&mut self, turns: usize) -> Option<Job> {
-        let job = if self.turns < turns && !self.deferred.is_empty() {
-            self.turns += 1;
-            self.deferred.pop_front()
-        } else if self.claimed.is_empty() && self.may_go_on() {
-            self.after_turn.pop_front()
-        } else {
-            self.claimed.pop_front()
+    fn start(&mut self, next: Next) -> Option<Job> {
+        let job = match next {
+            Next::Deferred(index) => self.deferred.remove(index),
+            Next::Claimed(index) => self.claimed.remove(index),
+            Next::AfterTurn(index) => self.after_turn.remove(index),
         };
+        self.turns += usize::from(matches!(next, Next::Deferred(_)));
         self.in_flight += usize::from(job.is_some());
         job
     }
@@ -113,10 +112,24 @@ impl Lane {
         self.len() == 0
     }
 
+    /// How many claimed tenants may be started, counted up to a limit.
+    fn startable(&self, limit: usize, gate: &Gate) -> usize {
+        let admitted = self.claimed.iter().filter(|job| gate.admits(job));
+        admitted.take(limit).count()
+    }
+
     fn len(&self) -> usize {
         let held = [&self.claimed, &self.deferred, &self.after_turn];
         self.pending.len() + held.iter().map(|jobs| jobs.len()).sum::<usize>()
     }
+}
+
+/// Where in its lane the next tenant to start is.
+#[derive(Clone, Copy)]
+enum Next {
+    Claimed(usize),
+    Deferred(usize),
+    AfterTurn(usize),
 }
 
 /// Where every unfinished tenant is that no worker has.
@@ -203,25 +216,29 @@ impl Queue {
 
     /// Whether more should be claimed, so that no free worker waits for a claim. Claimed tenants count
     /// only as far as their database has slots: those of a slow one are no work for anybody else.
-    pub(super) fn runs_low(&self) -> bool {
+    pub(super) fn runs_low(&self, gate: &Gate) -> bool {
         let ready = self.lanes.iter().filter(|(_, lane)| !lane.is_closed);
         let ready: usize = ready
-            .map(|(database, lane)| lane.claimed.len().min(self.limit(database)))
+            .map(|(database, lane)| lane.startable(self.limit(database), gate))
             .sum();
         ready < self.concurrency.fleet.get()
     }
 
     /// Takes up to `count` tenants to be claimed, one database after the other, so that none starves.
     /// A database with a claimed tenant for each of its slots needs no more.
-    pub(super) fn take_pending(&mut self, count: usize) -> Vec<Job> {
+    pub(super) fn take_pending(&mut self, count: usize, gate: &Gate) -> Vec<Job> {
         let concurrency = &self.concurrency;
         let mut hungry: Vec<_> = self
             .lanes
             .iter()
             .filter(|(database, lane)| {
-                !lane.is_closed && lane.claimed.len() < concurrency.limit(database)
+                let limit = concurrency.limit(database);
+                !lane.is_closed && lane.startable(limit, gate) < limit
             })
-            .map(|(database, lane)| (database, lane.pending.iter()))
+            .map(|(database, lane)| {
+                let jobs = lane.pending.iter();
+                (database, jobs.filter(|(_, job)| gate.admits(job)))
+            })
             .collect();
         let mut chosen: Vec<(DatabaseName, Place)> = Vec::new();
         while chosen.len() < count && !hungry.is_empty() {
@@ -254,29 +271,39 @@ impl Queue {
     }
 
     /// The next tenant to start, from the database with the most free slots; None where every slot
-    /// is taken or nothing is claimed.
-    pub(super) fn start_next(&mut self) -> Option<Job> {
+    /// is taken or nothing is claimed that may be started.
+    pub(super) fn start_next(&mut self, gate: &Gate) -> Option<Job> {
         let total: usize = self.lanes.values().map(|lane| lane.in_flight).sum();
         if total >= self.concurrency.fleet.get() {
             return None;
         }
-        let database = self
+        let (_, next, database) = self
             .lanes
             .iter()
-            .filter(|(database, lane)| {
-                !lane.is_closed && lane.is_ready(self.concurrency.turns(database))
+            .filter(|(_, lane)| !lane.is_closed)
+            .filter_map(|(database, lane)| {
+                let free = self.limit(database).saturating_sub(lane.in_flight);
+                let next = (free > 0).then(|| lane.next(self.concurrency.turns(database), gate));
+                Some((free, next.flatten()?, database))
             })
-            .map(|(database, lane)| {
-                (
-                    self.limit(database).saturating_sub(lane.in_flight),
-                    database,
-                )
-            })
-            .filter(|(free, _)| *free > 0)
-            .max_by_key(|(free, _)| *free)
-            .map(|(_, database)| database.clone())?;
-        let turns = self.concurrency.turns(&database);
-        self.lane(&database).start(turns)
+            .max_by_key(|(free, ..)| *free)?;
+        let database = database.clone();
+        self.lane(&database).start(next)
+    }
+
+    /// Whether any tenant would be done in time, once it is its turn. The shortest are asked first.
+    pub(super) fn any_fits(&self, gate: &Gate) -> bool {
+        let lanes = || self.lanes.values();
+        let pending = lanes().flat_map(|lane| lane.pending.iter().rev());
+        let held = lanes().flat_map(|lane| [&lane.claimed, &lane.deferred, &lane.after_turn]);
+        pending
+            .map(|(_, job)| job)
+            .chain(held.flatten())
+            .any(|job| gate.admits(job))
+            || self
+                .waiting
+                .iter()
+                .any(|(due, job)| gate.admits_at(*due, job))
     }
 
     /// A worker is free again.

@@ -18,6 +18,7 @@ pub(super) struct Tally {
     to_migrate: u64,
     gone: u64,
     gave_up_database: bool,
+    hopeless: usize,
 }
 
 /// Why a run stopped before it had gone through its tenants.
@@ -27,6 +28,8 @@ pub(super) enum Stopped {
     Signal(StopSignal),
     /// By the failure budget.
     Budget,
+    /// Nothing that is left would be done before the deadline.
+    Deadline,
     /// The ledger cannot be written any more.
     Ledger,
 }
@@ -37,6 +40,7 @@ impl Stopped {
         match self {
             Self::Signal(StopSignal::Interrupt) => "not attempted: the run was stopped by SIGINT",
             Self::Signal(StopSignal::Terminate) => "not attempted: the run was stopped by SIGTERM",
+            Self::Deadline => "not attempted: it would not have been done before the deadline",
             Self::Budget => "not attempted: the failure budget (rollout.max_failures) was spent",
             Self::Ledger => "not attempted: the control database was lost",
         }
@@ -55,6 +59,7 @@ impl Tally {
             to_migrate: 0,
             gone: 0,
             gave_up_database: false,
+            hopeless: 0,
         };
         for tenant in &plan.tenants {
             match settled(tenant) {
@@ -73,9 +78,21 @@ impl Tally {
         self.to_migrate
     }
 
+    /// How many tenants of those to migrate have none yet.
+    pub(super) fn without_outcome(&self) -> usize {
+        usize::try_from(self.to_migrate)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(self.results.len())
+    }
+
     /// A tenant was dropped while the run went on: there is nobody left who could not be at the target.
     pub(super) fn count_gone(&mut self) {
         self.gone += 1;
+    }
+
+    /// A tenant was left for which the deadline never leaves enough time.
+    pub(super) fn count_hopeless(&mut self) {
+        self.hopeless += 1;
     }
 
     /// Tenants were left because their database could not be worked on.
@@ -108,6 +125,7 @@ impl Tally {
         stopped: Option<&Stopped>,
         duration: Duration,
     ) -> RunSummary {
+        let is_futile = self.hopeless > 0 && self.hopeless == self.results.len();
         let tenants: Vec<TenantResult> = plan
             .tenants
             .iter()
@@ -124,7 +142,7 @@ impl Tally {
         );
         let undone = Undone {
             gone: self.gone,
-            is_unreachable: self.gave_up_database,
+            needs_somebody: self.gave_up_database || is_futile,
         };
         let (outcome, exit) = verdict(&self.totals, undone, stopped);
         RunSummary {
@@ -147,8 +165,9 @@ impl Tally {
 struct Undone {
     /// Dropped while the run went on.
     gone: u64,
-    /// Some were left because their database could not be worked on.
-    is_unreachable: bool,
+    /// Some were left because their database could not be worked on, or all because the deadline leaves
+    /// too little time: the same command again would not get any further.
+    needs_somebody: bool,
 }
 
 /// What a run amounts to. Only a run with every tenant at its target exits with 0.
@@ -165,7 +184,12 @@ fn verdict(totals: &Totals, left: Undone, stopped: Option<&Stopped>) -> (RunOutc
             (RunOutcome::Interrupted, ExitCode::Terminated)
         }
         Some(Stopped::Budget) => (RunOutcome::Halted, ExitCode::Halted),
-        None if totals.failed + totals.interrupted > 0 || left.is_unreachable => {
+        // the deadline's code says that another run is all it takes, which a failure makes untrue
+        Some(Stopped::Deadline) if totals.failed == 0 && !left.needs_somebody => {
+            (RunOutcome::Interrupted, ExitCode::Deadline)
+        }
+        Some(Stopped::Deadline) => (RunOutcome::Failed, ExitCode::TenantsFailed),
+        None if totals.failed + totals.interrupted > 0 || left.needs_somebody => {
             (RunOutcome::Failed, ExitCode::TenantsFailed)
         }
         None => (RunOutcome::Failed, ExitCode::Divergent),
@@ -208,7 +232,7 @@ mod tests {
 
     const NONE: Undone = Undone {
         gone: 0,
-        is_unreachable: false,
+        needs_somebody: false,
     };
 
     #[test]
@@ -244,7 +268,7 @@ mod tests {
 
         assert_eq!(verdict(&skipped, gone, None).1, ExitCode::Done);
         let unreachable = Undone {
-            is_unreachable: true,
+            needs_somebody: true,
             ..NONE
         };
         assert_eq!(
@@ -257,5 +281,11 @@ mod tests {
             ..skipped
         };
         assert_eq!(verdict(&failed, NONE, None).1, ExitCode::TenantsFailed);
+
+        let deadline = |totals, left| verdict(totals, left, Some(&Stopped::Deadline)).1;
+        assert_eq!(deadline(&all_done, NONE), ExitCode::Done);
+        assert_eq!(deadline(&skipped, NONE), ExitCode::Deadline);
+        assert_eq!(deadline(&failed, NONE), ExitCode::TenantsFailed);
+        assert_eq!(deadline(&skipped, unreachable), ExitCode::TenantsFailed);
     }
 }

@@ -10,6 +10,7 @@ mod planning;
 mod support;
 
 mod concurrency;
+mod deadline;
 mod faults;
 mod kill;
 mod longest_first;

@@ -62,6 +62,22 @@ fn bars_show_the_run_and_what_every_busy_worker_does() {
 }
 
 #[test]
+fn a_deadline_is_on_the_bar() {
+    let (_db, _, fleet, gate) = gated(2);
+    let arguments = ["migrate", "--deadline", "9m"];
+    let terminal = Terminal::start(&fleet, &arguments, "xterm-256color", 100);
+    wait_until("the deadline is on the screen", || {
+        terminal.shows(&["0/2", "░", "deadline in 8 min"])
+    });
+    gate.release();
+
+    let (code, lines, _) = terminal.end();
+    assert_eq!(code, 0);
+    assert!(lines[0].contains(", deadline in 9 min (run "), "{lines:#?}");
+    assert_no_leftovers(&lines);
+}
+
+#[test]
 fn ctrl_c_drains_says_so_and_leaves_a_clean_screen() {
     let (db, schemas, fleet, gate) = gated(6);
     let mut terminal = Terminal::start(&fleet, &["migrate"], "xterm-256color", 100);

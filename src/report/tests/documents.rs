@@ -113,7 +113,7 @@ fn events_and_the_document_as_the_last_line() {
     let expected = [
         r#"{"event":"run_started","run":"20261123-161004-7f3a","resumes":null,"target":12,"to_migrate":2,"concurrency":8,"#,
         totals,
-        ",\"eta_ms\":null}\n",
+        ",\"eta_ms\":null,\"deadline_ms\":null}\n",
         r#"{"event":"attempt_started","database":"main","schema":"a","attempt":1,"pending":1,"expected_ms":null}"#,
         "\n",
         r#"{"event":"migration_started","database":"main","schema":"a","migration":"V12__unique_email"}"#,

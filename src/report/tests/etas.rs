@@ -1,4 +1,4 @@
-//! When a run will be done: by the past where there is one, else by what is done.
+//! When a run will be done, by the past where there is one, and when it has to be.
 
 use std::time::Instant;
 
@@ -107,5 +107,55 @@ fn the_opening_line_has_the_eta() {
     assert_eq!(
         notices.line(&event).unwrap(),
         "Migrating 197 of 200 tenants to V12, 8 at a time, ETA 1 min 40 s (run 20261123-161004-7f3a)"
+    );
+}
+
+fn near(left: u64, tenants: usize, in_flight: usize) -> RolloutEvent {
+    RolloutEvent::DeadlineNear {
+        left: seconds(left),
+        tenants,
+        in_flight,
+    }
+}
+
+#[test]
+fn a_deadline_is_counted_down() {
+    let now = Instant::now();
+    let mut event = started(197, totals_of(0, 0));
+    if let RolloutEvent::RunStarted { deadline, .. } = &mut event {
+        *deadline = Some(seconds(540));
+    }
+    let mut pace = Pace::begin(&event, now).expect("something to do");
+    pace.apply(&done("a", 98, outlook(800, 1, 1.0)), now);
+    let later = now + seconds(49);
+    assert_eq!(
+        pace.words(later),
+        "98 of 197 done (49 %), 2.0 tenants/s, ETA 1 min 40 s, deadline in 8 min 11 s"
+    );
+    pace.apply(&near(30, 99, 8), later);
+    assert_eq!(
+        pace.words(now + seconds(600)),
+        "98 of 197 done (49 %), deadline reached"
+    );
+}
+
+#[test]
+fn nothing_more_is_started_in_words() {
+    let mut notices = super::super::notices::Notices::new(PLAIN, super::super::Verbosity::Normal);
+    let mut words = |left, tenants, in_flight| {
+        let line = notices.line(&near(left, tenants, in_flight));
+        line.unwrap()
+    };
+    assert_eq!(
+        words(38, 212, 6),
+        "! deadline in 38 s: 212 tenants would not be done by then and are not started, 6 in flight finish"
+    );
+    assert_eq!(
+        words(120, 1, 1),
+        "! deadline in 2 min: 1 tenant would not be done by then and is not started, 1 in flight finishes"
+    );
+    assert_eq!(
+        words(0, 3, 0),
+        "! deadline reached: 3 tenants are not started"
     );
 }

@@ -158,6 +158,7 @@ fn started(to_migrate: u64, totals: Totals) -> RolloutEvent {
         concurrency: 8,
         totals,
         outlook: None,
+        deadline: None,
     }
 }
 

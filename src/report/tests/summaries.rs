@@ -149,6 +149,25 @@ Next:
 }
 
 #[test]
+fn a_run_that_had_to_end_says_so_and_how_to_carry_on() {
+    let mut tenants = many("a", 2, Outcome::Succeeded);
+    tenants.push(because("b", Outcome::Skipped, "not attempted: no time"));
+    let run = summary_of(RunOutcome::Interrupted, ExitCode::Deadline, tenants);
+    assert_eq!(
+        shown(&run),
+        "\
+! Deadline reached after 4.2 s: 2 of 3 tenants done, 1 left
+
+- 1 tenant skipped: not attempted: no time
+  tenants    main/b
+
+Next:
+  fleet resume 20261123-161004-7f3a  carries on; tenants that are done are not touched again
+"
+    );
+}
+
+#[test]
 fn a_lost_connection_or_a_stepwise_migration_is_not_called_rolled_back() {
     let mut lost = failure();
     lost.sqlstate = None;

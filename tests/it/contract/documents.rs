@@ -72,6 +72,7 @@ fn the_lines_of_migrate_as_ndjson() {
         json!({
             "event": "run_started", "run": "string", "resumes": null, "target": 2, "to_migrate": 2,
             "concurrency": 1, "totals": totals(2, 0, 0, 0), "eta_ms": "number",
+            "deadline_ms": null,
         })
     );
     let tenant = json!({ "database": "main", "schema": "tenant_0001" });

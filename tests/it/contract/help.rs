@@ -47,10 +47,18 @@ fn each_commands_help_names_its_flags() {
     for (command, flags) in [
         (
             "migrate",
-            &["--to <VERSION>", "--dry-run", "--concurrency <N>"][..],
+            &[
+                "--to <VERSION>",
+                "--dry-run",
+                "--concurrency <N>",
+                "--deadline <DURATION>",
+            ][..],
         ),
         ("plan", &["--to <VERSION>"]),
-        ("resume", &["[RUN]", "--concurrency <N>"]),
+        (
+            "resume",
+            &["[RUN]", "--concurrency <N>", "--deadline <DURATION>"],
+        ),
         ("runs", &["--limit <N>"]),
         ("show", &["[RUN]"]),
         ("embedded", &["start", "stop", "url"]),
