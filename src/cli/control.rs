@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::fleet::{Fleet, Needed};
-use super::migrate::take_lease;
+use super::lease;
 use super::options::{Global, ReconcileArguments};
 use super::output::Output;
 use crate::ledger::{ControlState, Disagreement, LastSeen};
@@ -99,7 +99,7 @@ async fn read_and_compare(
     output: &Output,
 ) -> anyhow::Result<Outcome> {
     fleet.check_writable().await?;
-    let lease = take_lease(fleet, arguments.wait, output).await?;
+    let lease = lease::take(fleet, arguments.wait, None, output).await?;
     let set = fleet.read_set()?;
     let tenants = fleet.tenants(&arguments.selection).await?;
     let plan = fleet.plan(&set, set.head(), tenants).await?;

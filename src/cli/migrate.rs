@@ -3,27 +3,23 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::sync::mpsc;
 
-use super::error;
 use super::fleet::{Fleet, Found, Needed};
+use super::lease;
 use super::open::{find_writable, looking};
 use super::options::{Global, MigrateArguments, Selection};
 use super::output::Output;
 use super::signals::Stop;
-use crate::ledger::{Lease, LeaseTerms, NewRun, NewRunTenant, Patience, TakeOver};
+use crate::ledger::{Lease, NewRun, NewRunTenant, Patience, TakeOver};
 use crate::migration::{MigrationSet, Version};
 use crate::pg;
 use crate::plan::{self, Action, HistorySnapshot, Plan};
 use crate::report::{self, Reporter, Stepwise};
 use crate::rollout::{Concurrency, Deadline, Rollout, RolloutEvent, RolloutPolicy, settled};
 use crate::run::{ExitCode, RunId};
-
-/// How soon the lease is asked for again after the connection was lost.
-const TAKE_AGAIN: Duration = Duration::from_millis(200);
 
 /// Plans and migrates.
 pub(super) async fn execute(
@@ -55,8 +51,10 @@ async fn migrate(
     let target = plan::resolve_target(&set, arguments.to)?;
     let prepare = async {
         // first what may be refused: the lease brings a control schema with it
-        let tenants = find_writable(fleet, &arguments.selection, output).await?;
-        let lease = take_lease(fleet, arguments.wait, output).await?;
+        let finding = find_writable(fleet, &arguments.selection, output);
+        let (tenants, ahead) = tokio::join!(finding, lease::look_ahead(fleet));
+        let tenants = tenants?;
+        let lease = lease::take(fleet, arguments.wait, ahead, output).await?;
         Ok((lease, tenants))
     };
     let (lease, tenants) = stop.preparing(prepare).await?;
@@ -74,36 +72,6 @@ async fn migrate(
         concurrency: arguments.concurrency,
     };
     Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
-}
-
-/// The control schema is brought up to date, then the lease taken: planning under it sees nobody
-/// else's run.
-pub(super) async fn take_lease(
-    fleet: &Fleet,
-    wait: Option<Duration>,
-    output: &Output,
-) -> anyhow::Result<Lease> {
-    let terms = LeaseTerms {
-        lasts: fleet.config.control.lease,
-        wait: wait.unwrap_or(fleet.config.control.wait),
-    };
-    let deadline = Instant::now() + fleet.config.execution.reconnect_timeout;
-    let mut was_there = false;
-    loop {
-        let taking = async {
-            let mut control = fleet.control().await?;
-            was_there = true;
-            control.ensure().await?;
-            anyhow::Ok(control.acquire(terms, |text| output.notice(text)).await?)
-        };
-        match taking.await {
-            // a server that goes away while one waits is not the end of the waiting
-            Err(error) if was_there && error::is_transient(&error) && Instant::now() < deadline => {
-                tokio::time::sleep(TAKE_AGAIN.mul_f64(0.5 + fastrand::f64())).await;
-            }
-            taken => return taken,
-        }
-    }
 }
 
 /// What `migrate` and `resume` have in common once they know their tenants.
@@ -140,6 +108,7 @@ impl Order {
             fleet.plan(set, self.target, tenants.clone()).await
         });
         let plan = stop.planning(planned).await?;
+        fleet.warm_up(&plan, self.concurrency);
         let opened = lease
             .open(
                 &self.new_run(fleet, &plan, set),

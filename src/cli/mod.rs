@@ -4,6 +4,7 @@ mod control;
 mod embedded;
 mod error;
 mod fleet;
+mod lease;
 mod migrate;
 mod open;
 mod options;

@@ -1,10 +1,12 @@
 //! What it takes to open a fleet: sessions and their settings, servers that are not ready yet, the
 //! embedded one.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use futures_util::future::join_all;
 
 use super::error::{self, Refusal};
 use super::fleet::{Fleet, Found, OpenDatabase};
@@ -12,6 +14,7 @@ use super::options::Selection;
 use super::output::Output;
 use crate::config::{Config, Url};
 use crate::pg::{self, ConnectionUrl, EmbeddedLease, EmbeddedServer, PgError, SessionOptions};
+use crate::plan::{Action, Plan};
 use crate::report;
 
 /// How long one host may take to accept a connection.
@@ -86,6 +89,28 @@ pub(super) async fn reach(
             is_told = true;
         }
         tokio::time::sleep(REACH_AGAIN.mul_f64(0.5 + fastrand::f64())).await;
+    }
+}
+
+impl Fleet {
+    /// Opens the connections that a plan will need, while the run is being recorded. Nobody waits for that: who
+    /// needs one finds it open, or on its way.
+    pub(super) fn warm_up(&self, plan: &Plan, concurrency: Option<NonZeroUsize>) {
+        let at_a_time = concurrency.unwrap_or(self.config.execution.concurrency);
+        for (name, limits) in self.database_limits() {
+            let to_migrate = plan.tenants.iter().filter(|tenant| {
+                tenant.tenant.id.database == name && matches!(tenant.action, Action::Migrate(_))
+            });
+            let needed = limits.tenants.min(at_a_time).get().min(to_migrate.count());
+            let Some(pool) = self.pool(&name).cloned() else {
+                continue;
+            };
+            tokio::spawn(async move {
+                // what is in the way will be told by those who need a connection
+                let opening = (0..needed).map(async |_| drop(pg::checkout(&pool, &name).await));
+                join_all(opening).await;
+            });
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use anyhow::Context;
 
 use super::error::Refusal;
 use super::fleet::{Fleet, Found, Needed};
-use super::migrate::{Order, take_lease};
+use super::lease;
+use super::migrate::Order;
 use super::open::find_writable;
 use super::options::{Global, ResumeArguments};
 use super::output::Output;
@@ -42,7 +43,7 @@ async fn resume(
     let set = fleet.read_set()?;
     let prepare = async {
         fleet.check_writable().await?;
-        let lease = take_lease(fleet, arguments.wait, output).await?;
+        let lease = lease::take(fleet, arguments.wait, None, output).await?;
         let Some(run) = run_to_resume(&lease, arguments.run.as_deref()).await? else {
             return Ok(None);
         };

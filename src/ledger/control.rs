@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
 use super::LedgerError;
 use crate::crash;
@@ -92,7 +93,10 @@ impl Control {
         );
         let exists = self
             .client()
-            .query_one("SELECT pg_catalog.to_regclass($1) IS NOT NULL", &[&table])
+            .query_typed_one(
+                "SELECT pg_catalog.to_regclass($1) IS NOT NULL",
+                &[(&table, Type::TEXT)],
+            )
             .await
             .map_err(LedgerError::query(action))?;
         if !exists.get::<_, bool>(0) {
@@ -100,7 +104,7 @@ impl Control {
         }
         let found: Option<Version> = self
             .client()
-            .query_one(&format!("SELECT max(version)::int8 FROM {table}"), &[])
+            .query_typed_one(&format!("SELECT max(version)::int8 FROM {table}"), &[])
             .await
             .map_err(LedgerError::query(action))?
             .get(0);

@@ -11,6 +11,7 @@ use siphasher::sip::SipHasher13;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 
 use super::LedgerError;
 use super::control::Control;
@@ -88,8 +89,11 @@ impl Control {
         let patience_ends = Instant::now() + terms.wait;
         let mut told = None;
         loop {
-            let holder = if self.try_acquire().await? {
-                let Some(restarting) = self.restarting(terms.lasts).await? else {
+            // asked together, for one round trip: the second answer counts only where the first is yes
+            let (taken, restarting) =
+                tokio::join!(self.try_acquire(), self.restarting(terms.lasts));
+            let holder = if taken? {
+                let Some(restarting) = restarting? else {
                     return Ok(Lease { control: self });
                 };
                 self.release().await?;
@@ -122,9 +126,9 @@ impl Control {
     pub(super) async fn try_acquire(&self) -> Result<bool, LedgerError> {
         let taken = self
             .client()
-            .query_one(
+            .query_typed_one(
                 "SELECT pg_catalog.pg_try_advisory_lock($1)",
-                &[&self.lease_key()],
+                &[(&self.lease_key(), Type::INT8)],
             )
             .await
             .map_err(LedgerError::query("take the lease"))?;
@@ -220,7 +224,7 @@ impl Control {
     async fn restarting(&self, lasts: Duration) -> Result<Option<String>, LedgerError> {
         let row = self
             .client()
-            .query_opt(
+            .query_typed_opt(
                 &format!(
                     // the checkpointer is started anew after a crash, which the postmaster outlives
                     "SELECT {RUN_IN_WORDS} FROM runs r CROSS JOIN (SELECT coalesce( \
@@ -230,7 +234,7 @@ impl Control {
                        AND server.since > clock_timestamp() - pg_catalog.make_interval(secs => coalesce(r.lease_seconds, $1)) \
                      LIMIT 1"
                 ),
-                &[&lasts.as_secs_f64()],
+                &[(&lasts.as_secs_f64(), Type::FLOAT8)],
             )
             .await
             .map_err(LedgerError::query("look for a run that may come back"))?;
@@ -273,7 +277,7 @@ const RUN_IN_WORDS: &str = "'run ' || r.id || ' (' || r.command || ', started by
 /// one that is paused has lost its right to go on.
 pub(super) async fn dead_sessions(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
     let rows = client
-        .query(
+        .query_typed(
             "SELECT sessions FROM runs WHERE sessions IS NOT NULL ORDER BY started_at DESC LIMIT 100",
             &[],
         )

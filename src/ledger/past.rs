@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio_postgres::Transaction;
+use tokio_postgres::types::Type;
 
 use super::queries::tenant_id;
 use super::records::Past;
@@ -16,11 +17,11 @@ pub(super) async fn of_run(
     run: &str,
 ) -> Result<HashMap<TenantId, Past>, tokio_postgres::Error> {
     let rows = tx
-        .query(
+        .query_typed(
             "SELECT t.database, t.schema, t.last_duration_ms, t.last_migrations \
              FROM tenants t JOIN run_tenants r USING (database, schema) \
              WHERE r.run_id = $1 AND r.state = 'pending' AND t.last_duration_ms >= 0 AND t.last_migrations > 0",
-            &[&run],
+            &[(&run, Type::TEXT)],
         )
         .await?;
     let pasts = rows.iter().filter_map(|row| {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio_postgres::Transaction;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::run::NewRunTenant;
 use super::{AfterAttempt, AttemptEnd, Claim, Closing, LastSeen, LedgerError};
@@ -59,6 +60,9 @@ const END_COLUMNS: &str = "database text, schema text, attempt int, state text, 
     run_outcome text, version bigint, duration_ms bigint, last_duration_ms bigint, last_migrations int, reason text, applied text[], migration text, \
     statement int, line int, sqlstate text, class text, message text, detail text, hint text, context text, blocked_by text, notes text[]";
 
+/// A parameter with its type, which spares a round trip to ask for it.
+pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
 pub(super) fn tenant_row(new: &NewRunTenant) -> TenantRow<'_> {
     let (state, outcome, reason) = match &new.settled {
         Some((outcome, reason)) => ("finished", Some(outcome.as_str()), Some(reason.as_str())),
@@ -91,25 +95,28 @@ pub(super) async fn record_closing(
             reason: Some(&left.reason),
         })
         .collect();
-    tx.execute(
+    let left = json(&left);
+    let of_left: [Parameter; 2] = [(&run.as_str(), Type::TEXT), (&left, Type::TEXT)];
+    let left = tx.client().execute_typed(
         "UPDATE run_tenants t SET state = r.state, outcome = r.outcome, reason = r.reason, \
            to_version = coalesce(r.from_version, t.to_version) \
          FROM jsonb_to_recordset($2::text::jsonb) \
            AS r(database text, schema text, state text, outcome text, from_version bigint, reason text) \
          WHERE t.run_id = $1 AND t.database = r.database AND t.schema = r.schema AND t.state <> 'finished'",
-        &[&run.as_str(), &json(&left)],
-    )
-    .await?;
-    tx.execute(
+        &of_left,
+    );
+    let exit_code = i16::from(closing.exit_code);
+    let of_run: [Parameter; 3] = [
+        (&run.as_str(), Type::TEXT),
+        (&closing.outcome.as_str(), Type::TEXT),
+        (&exit_code, Type::INT2),
+    ];
+    let closed = tx.client().execute_typed(
         "UPDATE runs SET finished_at = clock_timestamp(), outcome = $2, exit_code = $3 WHERE id = $1",
-        &[
-            &run.as_str(),
-            &closing.outcome.as_str(),
-            &i16::from(closing.exit_code),
-        ],
-    )
-    .await?;
-    Ok(())
+        &of_run,
+    );
+    let (left, closed) = tokio::join!(left, closed);
+    left.and(closed).map(drop)
 }
 
 pub(super) async fn record_ended(
@@ -122,47 +129,40 @@ pub(super) async fn record_ended(
     }
     let action = "record attempts";
     let rows = json(&ended.iter().map(end_row).collect::<Vec<_>>());
-    tx.execute(
-        &format!(
-            "INSERT INTO attempts (run_id, database, schema, attempt, duration_ms, outcome, applied, migration, \
-               statement, line, sqlstate, class, message, detail, hint, context, blocked_by, notes) \
-             SELECT $1, database, schema, attempt, duration_ms, outcome, applied, migration, \
-               statement, line, sqlstate, class, message, detail, hint, context, blocked_by, notes \
-             FROM jsonb_to_recordset($2::text::jsonb) AS r({END_COLUMNS})"
-        ),
-        &[&run.as_str(), &rows],
-    )
-    .await
-    .map_err(LedgerError::query(action))?;
-    let updated = tx
-        .execute(
-            &format!(
-                "UPDATE run_tenants t SET state = r.state, outcome = r.run_outcome, \
-                   to_version = coalesce(r.version, t.to_version), \
-                   duration_ms = t.duration_ms + r.duration_ms, reason = r.reason \
-                 FROM jsonb_to_recordset($2::text::jsonb) AS r({END_COLUMNS}) \
-                 WHERE t.run_id = $1 AND t.database = r.database AND t.schema = r.schema \
-                   AND t.state = 'claimed' AND t.attempts = r.attempt"
-            ),
-            &[&run.as_str(), &rows],
-        )
-        .await
-        .map_err(LedgerError::query(action))?;
-    expect(updated, ended.len(), run, "recording attempts")?;
-    tx.execute(
-        &format!(
-            "INSERT INTO tenants AS t (database, schema, version, last_duration_ms, last_migrations) \
-             SELECT database, schema, version, last_duration_ms, last_migrations \
-             FROM jsonb_to_recordset($1::text::jsonb) AS r({END_COLUMNS}) WHERE version IS NOT NULL \
-             ON CONFLICT (database, schema) DO UPDATE SET version = excluded.version, seen_at = excluded.seen_at, \
-               last_duration_ms = coalesce(excluded.last_duration_ms, t.last_duration_ms), \
-               last_migrations = coalesce(excluded.last_migrations, t.last_migrations)"
-        ),
-        &[&rows],
-    )
-    .await
-    .map_err(LedgerError::query(action))?;
-    Ok(())
+    let attempts = format!(
+        "INSERT INTO attempts (run_id, database, schema, attempt, duration_ms, outcome, applied, migration, \
+           statement, line, sqlstate, class, message, detail, hint, context, blocked_by, notes) \
+         SELECT $1, database, schema, attempt, duration_ms, outcome, applied, migration, \
+           statement, line, sqlstate, class, message, detail, hint, context, blocked_by, notes \
+         FROM jsonb_to_recordset($2::text::jsonb) AS r({END_COLUMNS})"
+    );
+    let run_tenants = format!(
+        "UPDATE run_tenants t SET state = r.state, outcome = r.run_outcome, \
+           to_version = coalesce(r.version, t.to_version), \
+           duration_ms = t.duration_ms + r.duration_ms, reason = r.reason \
+         FROM jsonb_to_recordset($2::text::jsonb) AS r({END_COLUMNS}) \
+         WHERE t.run_id = $1 AND t.database = r.database AND t.schema = r.schema \
+           AND t.state = 'claimed' AND t.attempts = r.attempt"
+    );
+    let tenants = format!(
+        "INSERT INTO tenants AS t (database, schema, version, last_duration_ms, last_migrations) \
+         SELECT database, schema, version, last_duration_ms, last_migrations \
+         FROM jsonb_to_recordset($1::text::jsonb) AS r({END_COLUMNS}) WHERE version IS NOT NULL \
+         ON CONFLICT (database, schema) DO UPDATE SET version = excluded.version, seen_at = excluded.seen_at, \
+           last_duration_ms = coalesce(excluded.last_duration_ms, t.last_duration_ms), \
+           last_migrations = coalesce(excluded.last_migrations, t.last_migrations)"
+    );
+    let of_run: [Parameter; 2] = [(&run.as_str(), Type::TEXT), (&rows, Type::TEXT)];
+    let of_all: [Parameter; 1] = [(&rows, Type::TEXT)];
+    let client = tx.client();
+    let (attempted, updated, known) = tokio::join!(
+        client.execute_typed(&attempts, &of_run),
+        client.execute_typed(&run_tenants, &of_run),
+        client.execute_typed(&tenants, &of_all)
+    );
+    let written = attempted.and(updated).and_then(|n| known.map(|_| n));
+    let updated = written.map_err(LedgerError::query(action))?;
+    expect(updated, ended.len(), run, "recording attempts")
 }
 
 pub(super) async fn record_claims(
@@ -182,12 +182,13 @@ pub(super) async fn record_claims(
         })
         .collect();
     let claimed = tx
-        .execute(
+        .client()
+        .execute_typed(
             "UPDATE run_tenants t SET state = 'claimed', attempts = r.attempt \
              FROM jsonb_to_recordset($2::text::jsonb) AS r(database text, schema text, attempt int) \
              WHERE t.run_id = $1 AND t.database = r.database AND t.schema = r.schema \
                AND t.state IN ('pending', 'waiting') AND t.attempts = r.attempt - 1",
-            &[&run.as_str(), &json(&rows)],
+            &[(&run.as_str(), Type::TEXT), (&json(&rows), Type::TEXT)],
         )
         .await
         .map_err(LedgerError::query("claim tenants"))?;
@@ -260,12 +261,17 @@ pub(super) async fn catch_up(
     let ids: Vec<&TenantId> = seen.iter().map(|(id, _)| id).collect();
     let versions: Vec<LastSeen> = seen.iter().map(|(_, version)| *version).collect();
     let (databases, schemas) = columns(&ids);
-    tx.execute(
+    tx.client().execute_typed(
         "INSERT INTO tenants AS t (database, schema, version) \
-         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) \
-         ON CONFLICT (database, schema) DO UPDATE SET version = excluded.version, seen_at = excluded.seen_at \
-         WHERE t.version IS DISTINCT FROM excluded.version",
-        &[&databases, &schemas, &versions],
+         SELECT s.* FROM unnest($1::text[], $2::text[], $3::bigint[]) AS s(database, schema, version) \
+         LEFT JOIN tenants k USING (database, schema) \
+         WHERE k.schema IS NULL OR k.version IS DISTINCT FROM s.version \
+         ON CONFLICT (database, schema) DO UPDATE SET version = excluded.version, seen_at = excluded.seen_at",
+        &[
+            (&databases, Type::TEXT_ARRAY),
+            (&schemas, Type::TEXT_ARRAY),
+            (&versions, Type::INT8_ARRAY),
+        ],
     )
     .await?;
     Ok(())

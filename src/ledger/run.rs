@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_postgres::Transaction;
+use tokio_postgres::types::Type;
 
 use super::lease::{self, Lease};
 use super::rows::{
-    TenantRow, catch_up, json, record_claims, record_closing, record_ended, tenant_row,
+    Parameter, TenantRow, catch_up, json, record_claims, record_closing, record_ended, tenant_row,
 };
 use super::{Closing, Entries, LastSeen, Ledger, LedgerError, Past, past};
 use crate::crash;
@@ -135,20 +136,10 @@ impl Lease {
             .transaction()
             .await
             .map_err(LedgerError::query(action))?;
-        let dead_sessions = lease::dead_sessions(tx.client())
-            .await
-            .map_err(LedgerError::query(action))?;
-        let (run, token) = open_in(&tx, new)
-            .await
-            .map_err(LedgerError::query(action))?;
-        let is_pending = |tenant: &NewRunTenant| tenant.settled.is_none();
-        let pasts = if new.tenants.iter().any(is_pending) {
-            past::of_run(&tx, run.as_str())
-                .await
-                .map_err(LedgerError::query(action))?
-        } else {
-            HashMap::new()
-        };
+        let opened = open_in(&tx, new).await;
+        let (run, token, dead_sessions) = opened.map_err(LedgerError::query(action))?;
+        let filled = fill(&tx, &run, new).await;
+        let pasts = filled.map_err(LedgerError::query(action))?;
         tx.commit().await.map_err(LedgerError::query(action))?;
         crash::point("K2");
         let ledger = PgLedger {
@@ -167,59 +158,104 @@ impl Lease {
     }
 }
 
+/// Answers the run, its token, and what the sessions of earlier runs are called. One round trip.
 async fn open_in(
     tx: &Transaction<'_>,
     new: &NewRun,
-) -> Result<(RunId, String), tokio_postgres::Error> {
-    lease::close_dead_runs(tx.client()).await?;
+) -> Result<(RunId, String, Vec<String>), tokio_postgres::Error> {
     let resumes = new.resumes.as_ref().map(RunId::as_str);
-    let opened = tx
-        .query_one(
+    let up_to_date = i64::try_from(new.up_to_date).unwrap_or(i64::MAX);
+    let lease_seconds = new.lease.as_secs_f64();
+    let parameters: [Parameter; 10] = [
+        (&new.command, Type::TEXT),
+        (&resumes, Type::TEXT),
+        (&new.target, Type::INT8),
+        (&new.set_fingerprint, Type::TEXT),
+        (&new.selection, Type::TEXT),
+        (&new.started_by, Type::TEXT),
+        (&env!("CARGO_PKG_VERSION"), Type::TEXT),
+        (&up_to_date, Type::INT8),
+        (&new.sessions, Type::TEXT),
+        (&lease_seconds, Type::FLOAT8),
+    ];
+    let opening = tx
+        .client()
+        .query_typed_one(
             "INSERT INTO runs (id, command, resumes, target, set_fingerprint, selection, started_by, \
                fleet_version, lease_token, lease_backend, up_to_date, sessions, lease_seconds) \
              SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD-HH24MISS-') || substr(md5(random()::text || clock_timestamp()), 1, 4), \
                $1, $2, $3, $4, $5, $6, $7, md5(random()::text || clock_timestamp() || $6), pg_backend_pid(), $8, $9, $10 \
              RETURNING id, lease_token",
-            &[
-                &new.command,
-                &resumes,
-                &new.target,
-                &new.set_fingerprint,
-                &new.selection,
-                &new.started_by,
-                &env!("CARGO_PKG_VERSION"),
-                &i64::try_from(new.up_to_date).unwrap_or(i64::MAX),
-                &new.sessions,
-                &new.lease.as_secs_f64(),
-            ],
-        )
-        .await?;
-    let (id, token): (String, String) = (opened.get(0), opened.get(1));
+            &parameters,
+        );
+    let (dead_sessions, closed, opened) = tokio::join!(
+        lease::dead_sessions(tx.client()),
+        lease::close_dead_runs(tx.client()),
+        opening
+    );
+    let dead_sessions = dead_sessions?;
+    closed?;
+    let opened = opened?;
+    Ok((RunId::new(opened.get(0)), opened.get(1), dead_sessions))
+}
+
+/// Writes down who is in the run and what is known of them, and answers how long they took last time. One
+/// round trip.
+async fn fill(
+    tx: &Transaction<'_>,
+    run: &RunId,
+    new: &NewRun,
+) -> Result<HashMap<TenantId, Past>, tokio_postgres::Error> {
     let rows: Vec<TenantRow> = new.tenants.iter().map(tenant_row).collect();
-    tx.execute(
+    let rows = json(&rows);
+    let run_tenants: [Parameter; 2] = [(&run.as_str(), Type::TEXT), (&rows, Type::TEXT)];
+    let tenants = tx.client().execute_typed(
         "INSERT INTO run_tenants (run_id, database, schema, state, outcome, from_version, to_version, reason) \
          SELECT $1, database, schema, state, outcome, from_version, from_version, reason \
          FROM jsonb_to_recordset($2::text::jsonb) \
            AS r(database text, schema text, state text, outcome text, from_version bigint, reason text)",
-        &[&id, &json(&rows)],
-    )
-    .await?;
-    catch_up(tx, &new.seen).await?;
+        &run_tenants,
+    );
+    let has_pending = new.tenants.iter().any(|tenant| tenant.settled.is_none());
+    let pasts = async {
+        if has_pending {
+            past::of_run(tx, run.as_str()).await
+        } else {
+            Ok(HashMap::new())
+        }
+    };
+    let (tenants, caught_up, superseded, pasts) = tokio::join!(
+        tenants,
+        catch_up(tx, &new.seen),
+        supersede(tx, run, new),
+        pasts
+    );
+    tenants?;
+    caught_up?;
+    superseded?;
+    pasts
+}
+
+/// Of earlier runs whose tenants are all in this one, nothing is left to resume.
+async fn supersede(
+    tx: &Transaction<'_>,
+    run: &RunId,
+    new: &NewRun,
+) -> Result<(), tokio_postgres::Error> {
     let superseded = match new.takes_over {
         TakeOver::Every => Some("outcome <> 'succeeded' AND id <> $1 AND $2::text IS NULL"),
         TakeOver::Resumed => Some("id = $2"),
         TakeOver::None => None,
     };
     if let Some(superseded) = superseded {
-        tx.execute(
-            &format!(
-                "UPDATE runs SET superseded_by = $1 WHERE superseded_by IS NULL AND {superseded}"
-            ),
-            &[&id, &resumes],
-        )
-        .await?;
+        let resumes = new.resumes.as_ref().map(RunId::as_str);
+        let update = format!(
+            "UPDATE runs SET superseded_by = $1 WHERE superseded_by IS NULL AND {superseded}"
+        );
+        let parameters: [Parameter; 2] = [(&run.as_str(), Type::TEXT), (&resumes, Type::TEXT)];
+        tx.client().execute_typed(&update, &parameters).await?;
     }
-    Ok((RunId::new(&id), token))
+    Ok(())
 }
 
 /// How soon the control database is asked again after a connection was lost, at first and at last.
@@ -328,15 +364,21 @@ impl PgLedger {
             .transaction()
             .await
             .map_err(LedgerError::query(action))?;
-        fence(&tx, &run, &self.token, writes).await?;
+        // sent together, for one round trip; what the first of them says counts first
+        let fenced = fence(&tx, &run, &self.token, writes);
         match write {
             Write::Entries(entries) => {
-                record_ended(&tx, &run, &entries.ended).await?;
-                record_claims(&tx, &run, &entries.claims).await?;
+                let (fenced, ended, claimed) = tokio::join!(
+                    fenced,
+                    record_ended(&tx, &run, &entries.ended),
+                    record_claims(&tx, &run, &entries.claims)
+                );
+                fenced.and(ended).and(claimed)?;
             }
-            Write::Closing(closing) => record_closing(&tx, &run, closing)
-                .await
-                .map_err(LedgerError::query(action))?,
+            Write::Closing(closing) => {
+                let (fenced, closed) = tokio::join!(fenced, record_closing(&tx, &run, closing));
+                fenced.and(closed.map_err(LedgerError::query(action)))?;
+            }
         }
         tx.commit().await.map_err(LedgerError::query(action))?;
         crash::point("K9");
@@ -362,10 +404,15 @@ async fn fence(
     writes: i64,
 ) -> Result<(), LedgerError> {
     let ours = tx
-        .execute(
+        .client()
+        .execute_typed(
             "UPDATE runs SET heartbeat_at = clock_timestamp(), writes = $3 + 1 \
              WHERE id = $1 AND lease_token = $2 AND finished_at IS NULL AND writes = $3",
-            &[&run.as_str(), &token, &writes],
+            &[
+                (&run.as_str(), Type::TEXT),
+                (&token, Type::TEXT),
+                (&writes, Type::INT8),
+            ],
         )
         .await
         .map_err(LedgerError::query("renew the lease"))?;
