@@ -1,11 +1,13 @@
 //! The bench: fleet, the raw limit and other tools on the same server, in turns, and what came of it as
 //! Markdown and as plots. `scripts/bench` builds everything, starts the server and calls this.
 
+mod aims;
 mod bed;
 mod machine;
 mod measure;
 mod options;
 mod peers;
+mod plot;
 mod processes;
 mod proxy;
 mod report;
@@ -45,7 +47,7 @@ fn main() -> anyhow::Result<ExitCode> {
     for size in &sizes {
         bench.measure(*size)?;
     }
-    report::publish(&options, &machine, &bench.results)?;
+    report::publish(&bench, &machine)?;
     Ok(ExitCode::SUCCESS)
 }
 

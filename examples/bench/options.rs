@@ -42,10 +42,10 @@ pub(crate) struct Options {
     /// fleet's binary.
     #[arg(long)]
     pub(crate) fleet: PathBuf,
-    /// The binary of examples/raw_limit.rs.
+    /// The binary of `examples/raw_limit`.
     #[arg(long)]
     pub(crate) raw_limit: PathBuf,
-    /// The binary of tests/stock_refinery, with versions of 32 bits.
+    /// The binary of `tests/stock_refinery`, with versions of 32 bits.
     #[arg(long)]
     pub(crate) stock_refinery: Option<PathBuf>,
     /// dbmate's binary.

@@ -80,69 +80,61 @@ impl Workshop<'_> {
     }
 
     pub(crate) fn words_of_peer(&self, url: &str, call: &Call<'_>) -> anyhow::Result<Vec<String>> {
-        let at_once = self.options.concurrency.to_string();
-        let list = path(&self.list(call.tenants)?);
-        let each = ["xargs", "-a", &list, "-P", &at_once, "-I", "{}"];
         match call.tool {
-            Tool::Refinery => {
-                let program = self
-                    .options
-                    .stock_refinery
-                    .as_ref()
-                    .context("stock refinery")?;
-                let folder = self.folder(&format!("up_to_{}", call.to));
-                if !folder.exists() {
-                    self.write(&folder, call.to)?;
-                }
-                let call = [&path(program), url, "{}", &path(&folder)];
-                Ok(words(&[&each[..], &call].concat()))
-            }
-            Tool::Dbmate => {
-                let program = self.options.dbmate.as_ref().context("dbmate")?;
-                let url = format!("{url}?sslmode=disable&search_path={{}}");
-                let folder = path(&self.dbmate_folder(call.to)?);
-                let call = [
-                    &path(program),
-                    "--url",
-                    &url,
-                    "--migrations-dir",
-                    &folder,
-                    "--no-dump-schema",
-                    "migrate",
-                ];
-                Ok(words(&[&each[..], &call].concat()))
-            }
-            Tool::Alembic => {
-                let python = self.options.alembic_python.as_ref().context("alembic")?;
-                let script = path(&self.options.repo.join("scripts/bench.d/alembic/migrate.py"));
-                let (versions, to) = (path(&self.folder("alembic")), format!("{:04}", call.to));
-                let cache = self.python_cache();
-                Ok(words(&[
-                    "env",
-                    &cache,
-                    &path(python),
-                    &script,
-                    url,
-                    &versions,
-                    &to,
-                    &list,
-                    &at_once,
-                ]))
-            }
+            Tool::Refinery => self.refinery(url, call),
+            Tool::Dbmate => self.dbmate(url, call),
+            Tool::Alembic => self.alembic(url, call),
             _ => {
                 let mut words = self.django(call.address, call.database)?;
                 let to = format!("m{:04}", call.to);
-                let call = [
-                    "migrate_schemas",
-                    "--tenant",
-                    "--executor=multiprocessing",
-                    "tenant_tables",
-                    &to,
-                ];
-                words.extend(crate::tools::words(&call));
+                let command = ["migrate_schemas", "--tenant", "--executor=multiprocessing"];
+                words.extend(crate::tools::words(&command));
+                words.extend(crate::tools::words(&["tenant_tables", &to]));
                 Ok(words)
             }
         }
+    }
+
+    /// A command for every tenant, with `{}` for its name.
+    fn each(&self, call: &Call<'_>, command: &[&str]) -> anyhow::Result<Vec<String>> {
+        let list = path(&self.list(call.tenants)?);
+        let at_once = self.options.concurrency.to_string();
+        let xargs = ["xargs", "-a", &list, "-P", &at_once, "-I", "{}"];
+        Ok(words(&[&xargs, command].concat()))
+    }
+
+    fn refinery(&self, url: &str, call: &Call<'_>) -> anyhow::Result<Vec<String>> {
+        let program = self.options.stock_refinery.as_ref().context("refinery")?;
+        let folder = self.folder(&format!("up_to_{}", call.to));
+        if !folder.exists() {
+            self.write(&folder, call.to)?;
+        }
+        self.each(call, &[&path(program), url, "{}", &path(&folder)])
+    }
+
+    fn dbmate(&self, url: &str, call: &Call<'_>) -> anyhow::Result<Vec<String>> {
+        let program = path(self.options.dbmate.as_ref().context("dbmate")?);
+        let url = format!("{url}?sslmode=disable&search_path={{}}");
+        let folder = path(&self.dbmate_folder(call.to)?);
+        let files = ["--migrations-dir", &folder, "--no-dump-schema"];
+        self.each(
+            call,
+            &[&[&program, "--url", &url], &files[..], &["migrate"]].concat(),
+        )
+    }
+
+    fn alembic(&self, url: &str, call: &Call<'_>) -> anyhow::Result<Vec<String>> {
+        let python = path(self.options.alembic_python.as_ref().context("alembic")?);
+        let script = path(&self.options.repo.join("scripts/bench.d/alembic/migrate.py"));
+        let (versions, to) = (path(&self.folder("alembic")), format!("{:04}", call.to));
+        let (list, at_once) = (
+            path(&self.list(call.tenants)?),
+            self.options.concurrency.to_string(),
+        );
+        let cache = self.python_cache();
+        Ok(words(&[
+            "env", &cache, &python, &script, url, &versions, &to, &list, &at_once,
+        ]))
     }
 
     /// The files up to a version, as dbmate wants them.

@@ -48,7 +48,13 @@ fn own_memory_kib(pid: u32) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
-/// Looks at the server's processes while something runs.
+/// Whether a process works for a client of the database: `postgres: USER DATABASE HOST(PORT) …`, as its title says.
+fn is_backend_of(pid: u32, database: &str) -> bool {
+    let title = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    title.starts_with(&format!("postgres: postgres {database} "))
+}
+
+/// Looks at a database's backends while something runs.
 pub(crate) struct Watch {
     is_over: Arc<AtomicBool>,
     largest_kib: Arc<AtomicU64>,
@@ -56,13 +62,15 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn start(postmaster: u32) -> Self {
+    pub(crate) fn start(postmaster: u32, database: &str) -> Self {
+        let database = database.to_owned();
         let is_over = Arc::new(AtomicBool::new(false));
         let largest_kib = Arc::new(AtomicU64::new(0));
         let (over, largest) = (Arc::clone(&is_over), Arc::clone(&largest_kib));
         let thread = std::thread::spawn(move || {
             while !over.load(Ordering::Relaxed) {
-                for child in children(postmaster) {
+                let children = children(postmaster).into_iter();
+                for child in children.filter(|child| is_backend_of(*child, &database)) {
                     largest.fetch_max(own_memory_kib(child).unwrap_or(0), Ordering::Relaxed);
                 }
                 std::thread::park_timeout(EVERY);
@@ -75,7 +83,7 @@ impl Watch {
         }
     }
 
-    /// The own memory of the largest process that was seen, in KiB.
+    /// The own memory of the largest backend that was seen, in KiB.
     pub(crate) fn stop(self) -> u64 {
         self.is_over.store(true, Ordering::Relaxed);
         self.thread.thread().unpark();

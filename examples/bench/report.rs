@@ -1,19 +1,60 @@
 //! The results in words: Markdown for people and for `docs/benchmarks`.
 
 use std::fmt::Write as _;
+use std::fs;
 
+use crate::aims::{self, Aim};
 use crate::options::Options;
+use crate::plot;
 use crate::results::{Key, Results, Sample, Wire, Work};
+use crate::run::Bench;
 use crate::tools::Tool;
+
+const WORKS: [(Work, &str, &str); 3] = [
+    (
+        Work::W1,
+        "w1",
+        "W1, a fresh deploy: empty tenants, ten migrations",
+    ),
+    (
+        Work::W2,
+        "w2",
+        "W2, one more migration: a column and an index on tables of 100 rows",
+    ),
+    (Work::W3, "w3", "W3, again: nothing to do"),
+];
+
+const COLUMNS: &str = "\
+Medians of rounds in which every tool runs once, in an order that changes, on fresh databases after a CHECKPOINT. Times are \
+those of whole processes from start to end: connecting, planning and fleet's control schema are in them. × is the ratio of \
+the medians, with the least and the most of single rounds. CPU is user and system time of all processes of a side, the \
+server's housekeeping among them. MiB is the most that the largest process of the client's side had in memory. Commits are \
+all transactions of the database, *writing* those that wrote.";
 
 /// Prints everything, and keeps it where that is asked for.
 #[expect(clippy::print_stdout, reason = "the result of a program")]
-pub(crate) fn publish(
-    options: &Options,
-    machine: &[(String, String)],
-    results: &Results,
-) -> anyhow::Result<()> {
-    let text = markdown(options, machine, results)?;
+pub(crate) fn publish(bench: &Bench<'_>, machine: &[(String, String)]) -> anyhow::Result<()> {
+    let (options, results) = (bench.options, &bench.results);
+    let mut plots = Vec::new();
+    if let Some(folder) = &options.save {
+        fs::create_dir_all(folder)?;
+        for (work, name, title) in WORKS {
+            let note = format!(
+                "median time, {} connections, client and server on one machine; both axes are logarithmic",
+                options.concurrency
+            );
+            if let Some(svg) = plot::draw(results, work, title, &note) {
+                fs::write(folder.join(format!("{name}.svg")), svg)?;
+                plots.push(work);
+            }
+        }
+    }
+    let text = markdown(options, machine, results, &plots)?;
+    if let Some(folder) = &options.save {
+        let head = "# Benchmarks\n\nWritten by `scripts/bench`, which measures all of it anew. Read the ratios, not the \
+                    milliseconds.\n\n";
+        fs::write(folder.join("README.md"), format!("{head}{text}"))?;
+    }
     print!("{text}");
     Ok(())
 }
@@ -22,67 +63,91 @@ fn markdown(
     options: &Options,
     machine: &[(String, String)],
     results: &Results,
+    plots: &[Work],
 ) -> anyhow::Result<String> {
-    let mut text = String::new();
+    let mut text = String::from("| where | |\n|---|---|\n");
     for (what, which) in machine {
-        writeln!(text, "- {what}: {which}")?;
+        writeln!(text, "| {what} | {which} |")?;
     }
     for why in &options.left_out {
-        writeln!(text, "- left out: {why}")?;
+        writeln!(text, "| left out | {why} |")?;
     }
-    for (work, title) in [
-        (
-            Work::W1,
-            "W1, a fresh deploy: empty tenants, ten migrations",
-        ),
-        (
-            Work::W2,
-            "W2, one more migration: a column and an index, on tables of 100 rows",
-        ),
-        (Work::W3, "W3, again: nothing to do"),
-    ] {
-        for (wire, where_) in [
+    summary(&mut text, &aims::judge(results, options.concurrency))?;
+    writeln!(text, "\n{COLUMNS}")?;
+    for (work, name, title) in WORKS {
+        for (wire, between) in [
             (Wire::Loopback, "client and server on one machine"),
-            (Wire::Long, "2.5 ms each way"),
+            (Wire::Long, "2.5 ms each way between them"),
         ] {
-            let keys: Vec<Key> = results
-                .keys()
-                .filter(|key| key.work == work && key.wire == wire)
+            let keys = results.keys();
+            let keys: Vec<Key> = keys
+                .filter(|key| (key.work, key.wire) == (work, wire))
                 .collect();
-            if !keys.is_empty() {
-                writeln!(text, "\n## {title} ({where_})\n")?;
-                table(&mut text, results, &keys)?;
+            if keys.is_empty() {
+                continue;
             }
+            writeln!(text, "\n## {title}, {between}\n")?;
+            if wire == Wire::Loopback && plots.contains(&work) {
+                writeln!(text, "![Time against tenants]({name}.svg)\n")?;
+            }
+            table(&mut text, results, &keys)?;
         }
     }
     Ok(text)
 }
 
-/// A line a tool and number of tenants.
-fn table(text: &mut String, results: &Results, keys: &[Key]) -> anyhow::Result<()> {
-    let is_wire = keys.iter().any(|key| key.wire == Wire::Long);
-    write!(
-        text,
-        "| tenants | tool | ms | ms a tenant | × limit (rounds) | CPU ms a tenant: client | server | MiB | commits a tenant | writing | rounds |"
-    )?;
-    text.push_str(if is_wire {
-        " round trips a tenant | connections |\n"
-    } else {
-        "\n"
-    });
-    text.push_str("|---|---|---|---|---|---|---|---|---|---|---|");
-    text.push_str(if is_wire { "---|---|\n" } else { "\n" });
-    let mut keys = keys.to_vec();
-    keys.sort_by_key(|key| (key.tenants, key.tool));
-    for key in keys {
-        row(text, results, key)?;
+fn summary(text: &mut String, aims: &[Aim]) -> anyhow::Result<()> {
+    if aims.is_empty() {
+        return Ok(());
+    }
+    text.push_str("\n## Aims\n\n| what | aim | seen | reached |\n|---|---|---|---|\n");
+    for aim in aims {
+        let reached = if aim.is_reached { "yes" } else { "**no**" };
+        writeln!(
+            text,
+            "| {} | {} | {} | {reached} |",
+            aim.what, aim.wanted, aim.seen
+        )?;
     }
     Ok(())
 }
 
-fn row(text: &mut String, results: &Results, key: Key) -> anyhow::Result<()> {
+/// A line for each number of tenants and tool.
+fn table(text: &mut String, results: &Results, keys: &[Key]) -> anyhow::Result<()> {
+    let is_wire = keys.iter().any(|key| key.wire == Wire::Long);
+    let mut columns = vec![
+        "tenants",
+        "tool",
+        "ms",
+        "ms a tenant",
+        "× limit (rounds)",
+        "client CPU ms a tenant",
+        "server CPU ms a tenant",
+        "MiB",
+        "commits a tenant",
+        "writing",
+        "rounds",
+    ];
+    if is_wire {
+        columns.extend(["round trips a tenant", "connections"]);
+    }
+    writeln!(
+        text,
+        "| {} |\n|{}",
+        columns.join(" | "),
+        "---|".repeat(columns.len())
+    )?;
+    let mut keys = keys.to_vec();
+    keys.sort_by_key(|key| (key.tenants, key.tool));
+    for key in keys {
+        writeln!(text, "| {} |", cells(results, key).join(" | "))?;
+    }
+    Ok(())
+}
+
+fn cells(results: &Results, key: Key) -> Vec<String> {
     let tenants = as_number(key.tenants);
-    let of = |number: &dyn Fn(&Sample) -> f64| results.median(key, number).unwrap_or(f64::NAN);
+    let of = |number: fn(&Sample) -> f64| results.median(key, number).unwrap_or(f64::NAN);
     let limit = limit(key);
     let ratio = match results.ratio(key, limit, Sample::wall_ms) {
         Some(ratio) if key != limit => {
@@ -90,41 +155,60 @@ fn row(text: &mut String, results: &Results, key: Key) -> anyhow::Result<()> {
         }
         _ => String::new(),
     };
-    let wall = of(&Sample::wall_ms);
-    write!(
-        text,
-        "| {} | {} | {wall:.0} | {:.2} | {ratio} | {:.2} | {:.2} | {:.0} | {:.2} | {:.2} | {} |",
+    let wall = of(Sample::wall_ms);
+    let mut cells = vec![
         thousands(key.tenants),
-        key.tool.name(),
-        wall / tenants,
-        of(&|s| s.usage.cpu.as_secs_f64() * 1e3) / tenants,
-        of(&|s| s.server.cpu.as_secs_f64() * 1e3) / tenants,
-        of(&|s| as_number(s.usage.peak_kib)) / 1024.0,
-        of(&|s| as_number(s.server.commits)) / tenants,
-        of(&|s| as_number(s.server.writes)) / tenants,
-        results.samples(key).len(),
-    )?;
+        key.tool.name().to_owned(),
+        format!("{wall:.0}"),
+        format!("{:.2}", wall / tenants),
+        ratio,
+        format!(
+            "{:.2}",
+            of(|sample| sample.usage.cpu.as_secs_f64() * 1e3) / tenants
+        ),
+        format!(
+            "{:.2}",
+            of(|sample| sample.server.cpu.as_secs_f64() * 1e3) / tenants
+        ),
+        format!(
+            "{:.0}",
+            of(|sample| as_number(sample.usage.peak_kib)) / 1024.0
+        ),
+        format!(
+            "{:.2}",
+            of(|sample| as_number(sample.server.commits)) / tenants
+        ),
+        format!(
+            "{:.2}",
+            of(|sample| as_number(sample.server.writes)) / tenants
+        ),
+        results.samples(key).len().to_string(),
+    ];
     if key.wire == Wire::Long {
-        let trips = of(&|s| {
-            s.traffic
+        let trips = of(|sample| {
+            sample
+                .traffic
                 .map_or(0.0, |traffic| as_number(traffic.round_trips))
         });
-        let peak = of(&|s| s.traffic.map_or(0.0, |traffic| as_number(traffic.peak)));
-        write!(text, " {:.2} | {peak:.0} |", trips / tenants)?;
+        let peak = of(|sample| {
+            sample
+                .traffic
+                .map_or(0.0, |traffic| as_number(traffic.peak))
+        });
+        cells.extend([format!("{:.2}", trips / tenants), format!("{peak:.0}")]);
     }
-    text.push('\n');
-    Ok(())
+    cells
 }
 
 /// What a line is compared with.
-pub(crate) fn limit(key: Key) -> Key {
+fn limit(key: Key) -> Key {
     match key.work {
         Work::W1 | Work::W2 => key.by(Tool::Raw),
         Work::W3 => key.by(Tool::Read),
     }
 }
 
-/// None of these numbers is large enough to lose anything.
+/// As a number to divide by.
 #[expect(clippy::cast_precision_loss, reason = "counts and KiB, far below 2^52")]
 pub(crate) fn as_number(count: impl TryInto<u64>) -> f64 {
     count.try_into().unwrap_or(0) as f64
@@ -135,7 +219,7 @@ pub(crate) fn thousands(count: usize) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

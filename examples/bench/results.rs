@@ -40,7 +40,7 @@ pub(crate) struct Key {
 pub(crate) struct Sample {
     pub(crate) usage: Usage,
     pub(crate) server: Counters,
-    /// Own memory of the server's largest process.
+    /// Own memory of the largest backend.
     pub(crate) backend_kib: u64,
     /// Over a long wire only.
     pub(crate) traffic: Option<Traffic>,
@@ -77,11 +77,6 @@ impl Results {
 
     pub(crate) fn samples(&self, key: Key) -> &[Sample] {
         self.series.get(&key).map_or(&[], Vec::as_slice)
-    }
-
-    /// Whether something was measured at all.
-    pub(crate) fn has(&self, key: Key) -> bool {
-        !self.samples(key).is_empty()
     }
 
     /// Of one number over the rounds.

@@ -1,6 +1,5 @@
 //! The server that everything is measured on: `scripts/bench` starts it, for this run only.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -155,11 +154,6 @@ impl Server {
             commits,
             writes,
         })
-    }
-
-    /// Where its data lie.
-    pub(crate) fn data(&self) -> anyhow::Result<PathBuf> {
-        Ok(self.value("postgres", "SHOW data_directory")?.into())
     }
 }
 

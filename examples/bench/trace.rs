@@ -1,5 +1,6 @@
 //! A listing of the round trips of a run, seen at a proxy in front of the server.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::bed;
@@ -72,15 +73,16 @@ fn listing(trips: &[Trip]) -> String {
         String::from("| ms | to | connection | sent | got | what |\n|---|---|---|---|---|---|\n");
     for trip in trips {
         let at = |instant: std::time::Instant| instant.duration_since(start).as_secs_f64() * 1e3;
-        lines.push_str(&format!(
-            "| {:.1} | {:.1} | {} | {} | {} | {} |\n",
+        let _ = writeln!(
+            lines,
+            "| {:.1} | {:.1} | {} | {} | {} | {} |",
             at(trip.begun),
             at(trip.ended),
             trip.connection,
             trip.said.len(),
             trip.answer_bytes,
             trip.words().replace('|', "\\|"),
-        ));
+        );
     }
     lines
 }

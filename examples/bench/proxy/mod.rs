@@ -122,7 +122,7 @@ fn carry(shared: &Arc<Shared>, client: TcpStream) -> std::io::Result<()> {
         // SYN and its answer come first on a real wire
         let link = Link::new(to_server, each_way, |_| ());
         link.pump(from_client, 2 * each_way, |chunk| {
-            sending.client_says(chunk)
+            sending.client_says(chunk);
         });
     });
     let receiving = Arc::clone(&connection);

@@ -56,7 +56,7 @@ impl Trip {
 fn message(bytes: &[u8]) -> Option<(String, &[u8])> {
     let (&tag, _) = bytes.split_first()?;
     // the packets that begin a session have no letter, and are shorter than 16 MB
-    let header = if tag == 0 { 0 } else { 1 };
+    let header = usize::from(tag != 0);
     let length = bytes.get(header..header + 4)?.try_into().ok()?;
     let length = u32::from_be_bytes(length) as usize;
     let end = (header + length).min(bytes.len()).max(header + 4);
