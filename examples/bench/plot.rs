@@ -11,7 +11,7 @@ const WIDTH: f64 = 800.0;
 const HEIGHT: f64 = 470.0;
 /// The edges of the field, right of which there is room for names.
 const LEFT: f64 = 70.0;
-const RIGHT: f64 = 600.0;
+const RIGHT: f64 = 610.0;
 const TOP: f64 = 76.0;
 const BOTTOM: f64 = 420.0;
 /// From one name to the next.
@@ -22,13 +22,13 @@ const STYLE: &str = "
   .ground { fill: #ffffff } .ink { fill: #1f2328 } .faint { fill: #59636e } .grid { stroke: #d1d9e0 }
   .title { font-size: 16px; font-weight: 600 } .line { fill: none; stroke-width: 2 } .own { stroke-width: 3.5 }
   .limit { stroke-dasharray: 6 4 } .strong { font-weight: 600 }
-  .fleet { --c: #0969da } .raw { --c: #59636e } .query { --c: #9a6700 } .refinery { --c: #bc4c00 }
-  .dbmate { --c: #1a7f37 } .alembic { --c: #cf222e } .django { --c: #8250df }
-  .line { stroke: var(--c) } .dot, .name { fill: var(--c) }
+  .fleet { color: #0969da } .raw { color: #59636e } .query { color: #9a6700 } .refinery { color: #bc4c00 }
+  .dbmate { color: #1a7f37 } .alembic { color: #cf222e } .django { color: #8250df }
+  .line { stroke: currentColor } .dot, .name { fill: currentColor }
   @media (prefers-color-scheme: dark) {
     .ground { fill: #0d1117 } .ink { fill: #f0f6fc } .faint { fill: #9198a1 } .grid { stroke: #3d444d }
-    .fleet { --c: #58a6ff } .raw { --c: #9198a1 } .query { --c: #d29922 } .refinery { --c: #f0883e }
-    .dbmate { --c: #3fb950 } .alembic { --c: #ff7b72 } .django { --c: #bc8cff }
+    .fleet { color: #58a6ff } .raw { color: #9198a1 } .query { color: #d29922 } .refinery { color: #f0883e }
+    .dbmate { color: #3fb950 } .alembic { color: #ff7b72 } .django { color: #bc8cff }
   }
 ";
 
@@ -212,7 +212,7 @@ fn names(svg: &mut String, field: &Field, lines: &[Line]) {
             "<text class=\"name {}{strong}\" x=\"{:.1}\" y=\"{y:.1}\">{}, {}</text>",
             class(tool),
             x + 10.0,
-            tool.name(),
+            tool.name().split(',').next().unwrap_or_default(),
             time(ms)
         );
     }

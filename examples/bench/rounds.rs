@@ -72,7 +72,7 @@ impl Round<'_, '_> {
         let over_the_wire = is_last && self.size.wire;
         if self.wants(Part::W2) || self.wants(Part::W3) || over_the_wire {
             for tool in &self.tools {
-                bed::fill(&self.bench.server, tool.database())?;
+                bed::fill(&self.bench.server, tool.database(), &self.tenants)?;
             }
         }
         for repeat in 0..self.size.repeats {

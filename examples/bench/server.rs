@@ -57,17 +57,26 @@ impl Server {
         authority.rsplit('@').next().unwrap_or_default()
     }
 
-    async fn connect(&self, database: &str) -> anyhow::Result<Client> {
-        let (client, connection) = tokio_postgres::connect(&self.url(database), NoTls).await?;
-        // its end shows as an error of the next statement
-        tokio::spawn(connection);
-        Ok(client)
+    /// Does something on a connection of its own, which has ended when this returns.
+    fn with_client<T>(
+        &self,
+        database: &str,
+        work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        self.runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&self.url(database), NoTls).await?;
+            let connection = tokio::spawn(connection);
+            let done = work(&client).await;
+            drop(client);
+            // its errors have shown as errors of the work
+            let _ = connection.await;
+            done
+        })
     }
 
     /// Runs statements.
     pub(crate) fn execute(&self, database: &str, sql: &str) -> anyhow::Result<()> {
-        self.runtime.block_on(async {
-            let client = self.connect(database).await?;
+        self.with_client(database, async |client| {
             let done = client.batch_execute(sql).await;
             done.with_context(|| sql.to_owned())
         })
@@ -75,8 +84,7 @@ impl Server {
 
     /// The first column of the first row.
     pub(crate) fn value(&self, database: &str, sql: &str) -> anyhow::Result<String> {
-        self.runtime.block_on(async {
-            let client = self.connect(database).await?;
+        self.with_client(database, async |client| {
             let messages = client.simple_query(sql).await;
             let messages = messages.with_context(|| sql.to_owned())?;
             let row = messages.iter().find_map(|message| match message {
