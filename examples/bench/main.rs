@@ -53,38 +53,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
 /// What is measured with how many tenants.
 fn sizes(options: &Options) -> Vec<Size> {
-    let is_full = options.form == Form::Full;
-    let wants_ordinary = [Part::W1, Part::W2, Part::W3, Part::Wire, Part::Peers];
-    let ordinary: &[usize] = match (is_full, &options.tenants[..]) {
-        _ if !wants_ordinary.into_iter().any(|part| options.wants(part)) => &[],
-        (true, []) => &[40, 200, 1_000],
-        (false, []) => &[50, 200],
-        (_, given) => given,
-    };
-    let largest = ordinary.iter().max().copied();
-    let mut sizes: Vec<Size> = ordinary
-        .iter()
-        .map(|&tenants| {
-            let peers = if is_full { 2 } else { 1 };
-            let rounds = match tenants {
-                ..=300 if is_full => 5,
-                _ if is_full => 3,
-                _ => 2,
-            };
-            Size {
-                tenants,
-                rounds: options.rounds.unwrap_or(rounds),
-                rounds_of_peers: if options.wants(Part::Peers) && tenants <= 200 {
-                    peers
-                } else {
-                    0
-                },
-                repeats: 3,
-                wire: options.wants(Part::Wire) && Some(tenants) == largest,
-                process_a_tenant: false,
-            }
-        })
-        .collect();
+    let mut sizes = ordinary_sizes(options);
     if options.wants(Part::Scale) {
         sizes.push(Size {
             tenants: 10_000,
@@ -92,10 +61,51 @@ fn sizes(options: &Options) -> Vec<Size> {
             rounds_of_peers: 0,
             repeats: 3,
             wire: true,
-            process_a_tenant: true,
+            is_scale: true,
         });
     }
     sizes
+}
+
+fn ordinary_sizes(options: &Options) -> Vec<Size> {
+    let is_full = options.form == Form::Full;
+    let wants_any = |parts: &[Part]| parts.iter().any(|part| options.wants(*part));
+    let in_all = [Part::W1, Part::W2, Part::W3, Part::Peers];
+    let given: &[usize] = match (is_full, &options.tenants[..]) {
+        (true, []) => &[40, 200, 1_000],
+        (false, []) => &[50, 200],
+        (_, given) => given,
+    };
+    let Some(&largest) = given.iter().max() else {
+        return Vec::new();
+    };
+    let mut tenants = given.to_vec();
+    if !wants_any(&in_all) {
+        // over the wire only one is measured
+        tenants.retain(|&tenants| tenants == largest && options.wants(Part::Wire));
+    }
+    // fresh deploys take the longest, and W2 and W3 can be repeated on one
+    let is_about_deploys = wants_any(&[Part::W1, Part::Peers]);
+    let rounds_of = |tenants: usize| match tenants {
+        _ if !is_about_deploys => 1,
+        ..=300 if is_full => 5,
+        _ if is_full => 3,
+        _ => 2,
+    };
+    let rounds_of_peers = |tenants: usize| match tenants {
+        ..=200 if is_full && options.wants(Part::Peers) => 2,
+        ..=50 if options.wants(Part::Peers) => 1,
+        _ => 0,
+    };
+    let size = |tenants: usize| Size {
+        tenants,
+        rounds: options.rounds.unwrap_or_else(|| rounds_of(tenants)),
+        rounds_of_peers: rounds_of_peers(tenants),
+        repeats: if is_about_deploys { 3 } else { 5 },
+        wire: options.wants(Part::Wire) && tenants == largest,
+        is_scale: false,
+    };
+    tenants.into_iter().map(size).collect()
 }
 
 /// Tells the person who waits.

@@ -38,6 +38,8 @@ pub(crate) struct Key {
 /// One run of one tool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
+    /// The round, and the turn in it: what ran beside what.
+    pub(crate) turn: (usize, usize),
     pub(crate) usage: Usage,
     pub(crate) server: Counters,
     /// Own memory of the largest backend.
@@ -100,7 +102,10 @@ impl Results {
         number: impl Fn(&Sample) -> f64 + Copy,
     ) -> Option<Spread> {
         let (ours, theirs) = (self.samples(key), self.samples(against));
-        let rounds = ours.iter().zip(theirs).map(|(a, b)| number(a) / number(b));
+        let rounds = ours.iter().filter_map(|our| {
+            let beside = theirs.iter().find(|their| their.turn == our.turn)?;
+            Some(number(our) / number(beside))
+        });
         let of_rounds = spread(rounds.collect())?;
         Some(Spread {
             median: self.median(key, number)? / self.median(against, number)?,

@@ -21,8 +21,9 @@ pub(crate) struct Size {
     pub(crate) repeats: usize,
     /// Whether the last round goes on over a long wire.
     pub(crate) wire: bool,
-    /// Whether the last round ends with a process for each of fleet's tenants.
-    pub(crate) process_a_tenant: bool,
+    /// Whether everything is measured, whatever else was asked for, and the last round ends with a process for each of
+    /// fleet's tenants.
+    pub(crate) is_scale: bool,
 }
 
 /// One round.
@@ -87,7 +88,7 @@ impl Round<'_, '_> {
             }
             self.nothing_to_do(Wire::Long, true)?;
         }
-        if is_last && self.size.process_a_tenant && self.bench.options.stock_refinery.is_some() {
+        if is_last && self.size.is_scale && self.bench.options.stock_refinery.is_some() {
             self.process_a_tenant()?;
         }
         for tool in &self.tools {
@@ -97,7 +98,7 @@ impl Round<'_, '_> {
     }
 
     fn wants(&self, part: Part) -> bool {
-        self.bench.options.wants(part)
+        self.size.is_scale || self.bench.options.wants(part)
     }
 
     fn prepare(&mut self) -> anyhow::Result<()> {
@@ -119,7 +120,13 @@ impl Round<'_, '_> {
         tools
     }
 
-    fn run_one(&mut self, work: Work, wire: Wire, tool: Tool, to: u32) -> anyhow::Result<()> {
+    fn run_one(
+        &mut self,
+        (work, wire): (Work, Wire),
+        repeat: usize,
+        tool: Tool,
+        to: u32,
+    ) -> anyhow::Result<()> {
         let from = *self.versions.get(&tool).unwrap_or(&0);
         self.bench.run(&Job {
             key: Key {
@@ -129,6 +136,7 @@ impl Round<'_, '_> {
                 tool,
             },
             database: tool.database(),
+            turn: (self.number, repeat),
             from,
             to,
             tenants: &self.tenants,
@@ -141,7 +149,7 @@ impl Round<'_, '_> {
 
     fn deploy(&mut self) -> anyhow::Result<()> {
         for tool in self.in_turns(0) {
-            self.run_one(Work::W1, Wire::Loopback, tool, 10)?;
+            self.run_one((Work::W1, Wire::Loopback), 0, tool, 10)?;
         }
         bed::compare(&self.bench.server, &self.tools)
     }
@@ -152,7 +160,7 @@ impl Round<'_, '_> {
             let is_ours = matches!(tool, Tool::Fleet | Tool::Raw);
             if is_ours || (repeat == 0 && wire == Wire::Loopback) {
                 let to = self.versions.get(&tool).unwrap_or(&10) + 1;
-                self.run_one(Work::W2, wire, tool, to)?;
+                self.run_one((Work::W2, wire), repeat, tool, to)?;
             }
         }
         if repeat == 0 && wire == Wire::Loopback {
@@ -176,6 +184,7 @@ impl Round<'_, '_> {
         self.bench.find_fastest_read(&Job {
             key,
             database: Tool::Read.database(),
+            turn: (self.number, 0),
             from: to,
             to,
             tenants: &self.tenants,
@@ -184,13 +193,14 @@ impl Round<'_, '_> {
         // quick ones need more rounds to say something
         for repeat in 0..self.size.repeats.max(5) {
             for turn in 0..ours.len() {
-                self.run_one(Work::W3, wire, ours[(repeat + turn) % ours.len()], to)?;
+                let tool = ours[(repeat + turn) % ours.len()];
+                self.run_one((Work::W3, wire), repeat, tool, to)?;
             }
         }
         if wire == Wire::Loopback {
             for tool in self.tools.clone().into_iter().skip(2) {
                 let to = *self.versions.get(&tool).unwrap_or(&10);
-                self.run_one(Work::W3, wire, tool, to)?;
+                self.run_one((Work::W3, wire), 0, tool, to)?;
             }
         }
         Ok(())
@@ -207,6 +217,7 @@ impl Round<'_, '_> {
                 tool: Tool::Refinery,
             },
             database: Tool::Fleet.database(),
+            turn: (self.number, 0),
             from: to,
             to,
             tenants: &self.tenants,

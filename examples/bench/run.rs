@@ -29,6 +29,8 @@ pub(crate) struct Bench<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job<'a> {
     pub(crate) key: Key,
+    /// The round, and how often it was done before in this round.
+    pub(crate) turn: (usize, usize),
     pub(crate) database: &'a str,
     pub(crate) from: u32,
     pub(crate) to: u32,
@@ -95,6 +97,7 @@ impl<'a> Bench<'a> {
         let traffic = self.proxy.take_traffic();
         let after = self.server.counters(job.database)?;
         Ok(Sample {
+            turn: job.turn,
             usage,
             server: after.since(before),
             backend_kib,
