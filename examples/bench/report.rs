@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::plot;
 use crate::results::{Key, Results, Sample, Wire, Work};
 use crate::run::Bench;
-use crate::tools::Tool;
+use crate::tools::{ReadPlan, Tool};
 
 const WORKS: [(Work, &str, &str); 3] = [
     (
@@ -27,7 +27,8 @@ const WORKS: [(Work, &str, &str); 3] = [
 const COLUMNS: &str = "\
 Medians of rounds in which every tool runs once, in an order that changes, on fresh databases after a CHECKPOINT. Times are \
 those of whole processes from start to end: connecting, planning and fleet's control schema are in them. × is the ratio of \
-the medians, with the least and the most of single rounds. CPU is user and system time of all processes of a side, the \
+the medians, with the least and the most of single rounds; × CPU is that of both sides' CPU, which other work on the \
+machine disturbs less. CPU is user and system time of all processes of a side, the \
 server's housekeeping among them. MiB is the most that the largest process of the client's side had in memory. Commits are \
 all transactions of the database, *writing* those that wrote.";
 
@@ -91,6 +92,9 @@ fn markdown(
                 writeln!(text, "![Time against tenants]({name}.svg)\n")?;
             }
             table(&mut text, results, &keys)?;
+            if work == Work::W3 {
+                reads(&mut text, results, wire)?;
+            }
         }
     }
     Ok(text)
@@ -112,6 +116,23 @@ fn summary(text: &mut String, aims: &[Aim]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the fastest read was, for those who want to beat it.
+fn reads(text: &mut String, results: &Results, wire: Wire) -> anyhow::Result<()> {
+    for ((_, tenants), read) in results.reads.iter().filter(|((of, _), _)| *of == wire) {
+        let ReadPlan {
+            style,
+            tenants_a_message,
+            connections,
+        } = read;
+        let tenants = thousands(*tenants);
+        write!(
+            text,
+            "\nThe fastest read of {tenants} histories: {style}, {tenants_a_message} tenants a message, {connections} connections.\n"
+        )?;
+    }
+    Ok(())
+}
+
 /// A line for each number of tenants and tool.
 fn table(text: &mut String, results: &Results, keys: &[Key]) -> anyhow::Result<()> {
     let is_wire = keys.iter().any(|key| key.wire == Wire::Long);
@@ -121,6 +142,7 @@ fn table(text: &mut String, results: &Results, keys: &[Key]) -> anyhow::Result<(
         "ms",
         "ms a tenant",
         "× limit (rounds)",
+        "× CPU",
         "client CPU ms a tenant",
         "server CPU ms a tenant",
         "MiB",
@@ -156,12 +178,17 @@ fn cells(results: &Results, key: Key) -> Vec<String> {
         _ => String::new(),
     };
     let wall = of(Sample::wall_ms);
+    let cpu_ratio = match results.ratio(key, limit, Sample::cpu_ms) {
+        Some(ratio) if key != limit && ratio.median.is_finite() => format!("{:.2}", ratio.median),
+        _ => String::new(),
+    };
     let mut cells = vec![
         thousands(key.tenants),
         key.tool.name().to_owned(),
         format!("{wall:.0}"),
         format!("{:.2}", wall / tenants),
         ratio,
+        cpu_ratio,
         format!(
             "{:.2}",
             of(|sample| sample.usage.cpu.as_secs_f64() * 1e3) / tenants

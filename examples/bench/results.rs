@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::measure::Usage;
 use crate::proxy::Traffic;
 use crate::server::Counters;
-use crate::tools::Tool;
+use crate::tools::{ReadPlan, Tool};
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +52,11 @@ impl Sample {
     pub(crate) fn wall_ms(&self) -> f64 {
         self.usage.wall.as_secs_f64() * 1e3
     }
+
+    /// CPU of both sides, which other work on the machine does not change much.
+    pub(crate) fn cpu_ms(&self) -> f64 {
+        (self.usage.cpu + self.server.cpu).as_secs_f64() * 1e3
+    }
 }
 
 /// A median, and the least and the most of its rounds.
@@ -66,6 +71,8 @@ pub(crate) struct Spread {
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     series: BTreeMap<Key, Vec<Sample>>,
+    /// How the fastest read went, with how many tenants and over which wire.
+    pub(crate) reads: BTreeMap<(Wire, usize), ReadPlan>,
 }
 
 impl Results {

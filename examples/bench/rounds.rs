@@ -91,8 +91,11 @@ impl Round<'_, '_> {
         if is_last && self.size.is_scale && self.bench.options.stock_refinery.is_some() {
             self.process_a_tenant()?;
         }
-        for tool in &self.tools {
-            self.bench.server.drop(tool.database())?;
+        // the largest go with the server, which is faster
+        if !self.size.is_scale {
+            for tool in &self.tools {
+                self.bench.server.drop(tool.database())?;
+            }
         }
         Ok(())
     }

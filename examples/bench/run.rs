@@ -118,6 +118,8 @@ impl<'a> Bench<'a> {
         found.sort_by_key(|(fastest, _)| *fastest);
         if let Some((_, read)) = found.first() {
             self.read = *read;
+            let place = (job.key.wire, job.key.tenants);
+            self.results.reads.insert(place, *read);
         }
         Ok(())
     }
