@@ -46,6 +46,7 @@ pub(crate) fn fill(server: &Server, database: &str, tenants: &[String]) -> anyho
             database,
             &format!(
                 "DO $$ DECLARE tenant text; BEGIN
+                     PERFORM set_config('synchronous_commit', 'off', false);
                      FOREACH tenant IN ARRAY '{{{names}}}'::text[] LOOP
                          EXECUTE format($i$
                              INSERT INTO %1$I.accounts (name) VALUES ('one');
