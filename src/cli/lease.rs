@@ -36,22 +36,18 @@ pub(super) async fn take(
         wait: wait.unwrap_or(fleet.config.control.wait),
     };
     let deadline = Instant::now() + fleet.config.execution.reconnect_timeout;
-    let mut was_there = ahead.is_some();
+    let mut was_there = false;
     loop {
         let ahead = ahead.take();
         let taking = async {
-            let control = if let Some(Ahead {
-                control,
-                found: ControlState::Current,
-            }) = ahead
-            {
-                control
-            } else {
-                let mut control = fleet.control().await?;
-                was_there = true;
-                control.ensure().await?;
-                control
+            let (mut control, found) = match ahead {
+                Some(Ahead { control, found }) => (control, Some(found)),
+                None => (fleet.control().await?, None),
             };
+            was_there = true;
+            if found != Some(ControlState::Current) {
+                control.ensure().await?;
+            }
             anyhow::Ok(control.acquire(terms, |text| output.notice(text)).await?)
         };
         match taking.await {

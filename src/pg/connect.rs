@@ -132,7 +132,7 @@ pub async fn connect(url: &ConnectionUrl, options: &SessionOptions) -> Result<Se
     let deadline = SessionOptions::deadline(&config, url);
     let last_words = LastWords::default();
     let opening = async {
-        let (client, task, version) = open(&config, tls, last_words.clone()).await?;
+        let (client, task, version) = open(&config, tls, last_words.clone(), ()).await?;
         session::settle(&client, version.as_deref()).await;
         Ok((client, task))
     };
@@ -147,11 +147,13 @@ pub async fn connect(url: &ConnectionUrl, options: &SessionOptions) -> Result<Se
     }
 }
 
-/// Connects and lets the connection run. Tells which version the server says that it is.
+/// Connects and lets the connection run, which keeps `held` until it ends. Tells which version the server says
+/// that it is.
 pub(super) async fn open(
     config: &Config,
     tls: MakeRustlsConnect,
     last_words: LastWords,
+    held: impl Send + 'static,
 ) -> Result<(Client, JoinHandle<()>, Option<String>), tokio_postgres::Error> {
     let (client, connection) = config.connect(tls).await?;
     let version = connection.parameter("server_version").map(str::to_owned);
@@ -159,6 +161,7 @@ pub(super) async fn open(
         if let Err(error) = connection.await {
             last_words.set(describe(&error));
         }
+        drop(held);
     });
     Ok((client, task, version))
 }

@@ -10,6 +10,8 @@ use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, TimeoutType,
 };
 use futures_util::FutureExt;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -26,6 +28,12 @@ const IDENTITY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a connection is used. A server process keeps what it has learnt of every tenant's tables (some
 /// 20 kB for ten of them), and gives it back only when it ends.
 const USES: usize = 500;
+
+/// How soon the server has ended a session that was told to end.
+const ENDS_WITHIN: Duration = Duration::from_millis(20);
+
+/// How long a new connection waits for the end of an old one.
+const PLACE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Connections to one database, opened when they are needed and shared by all workers.
 #[derive(Clone, Debug)]
@@ -78,6 +86,35 @@ struct Opener {
     tls: MakeRustlsConnect,
     last_words: LastWords,
     version: Arc<OnceLock<Option<String>>>,
+    /// One for each connection that the server may have: the pool forgets one that it drops before the server
+    /// has ended it.
+    places: Arc<Semaphore>,
+}
+
+impl Opener {
+    /// A place for one more connection. Whoever ends is given a moment; a place that does not become free (the
+    /// network is cut, and the end of a connection is on its way for ever) is nobody's reason to wait for long.
+    async fn place(&self) -> Option<Place> {
+        let place = Arc::clone(&self.places).acquire_owned();
+        let permit = tokio::time::timeout(PLACE_PATIENCE, place).await.ok()?.ok();
+        Some(Place(permit))
+    }
+}
+
+/// The right to a connection, given back when the server has had time to end it.
+struct Place(Option<OwnedSemaphorePermit>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let permit = self.0.take();
+        // where there is no runtime any more, nobody opens a connection either
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(ENDS_WITHIN).await;
+                drop(permit);
+            });
+        }
+    }
 }
 
 impl deadpool_postgres::Connect for Opener {
@@ -93,7 +130,8 @@ impl deadpool_postgres::Connect for Opener {
     > {
         let config = config.clone();
         Box::pin(async move {
-            let opening = open(&config, self.tls.clone(), self.last_words.clone());
+            let place = self.place().await;
+            let opening = open(&config, self.tls.clone(), self.last_words.clone(), place);
             let (client, task, version) = opening.await?;
             self.version.get_or_init(|| version);
             Ok((client, task))
@@ -122,6 +160,7 @@ pub fn pool(
         tls,
         last_words: last_words.clone(),
         version: Arc::clone(&version),
+        places: Arc::new(Semaphore::new(max_size)),
     };
     let first_look = FirstLook {
         version,

@@ -42,6 +42,25 @@ fn five_hundred_tenants_share_four_connections() {
     assert_nothing_left(&db);
 }
 
+/// A connection is replaced after 500 uses, for its server process keeps what it has learnt of each tenant; the new
+/// one comes when the old one has ended.
+#[test]
+fn connections_are_replaced_one_after_the_other() {
+    let db = TestDatabase::create(Server::A);
+    tenants(&db, 2300);
+    let fleet = TestFleet::new(&db)
+        .migration("V1__nothing", "SELECT 1;\n")
+        .set("databases.0.max_connections", 2);
+
+    let sampler = db.sample_backends();
+    let run = fleet.json(&["migrate"], 0);
+    let peak = sampler.stop();
+
+    assert_eq!(run["totals"]["succeeded"], 2300);
+    assert!(peak.sessions > 3, "nothing was replaced: {peak:?}");
+    assert!(peak.backends <= 3, "{peak:?}");
+}
+
 #[test]
 fn as_many_tenants_are_worked_on_as_there_are_connections() {
     let db = TestDatabase::create(Server::A);
