@@ -1,10 +1,14 @@
 //! Runs: what is recorded of one execution of a plan, and how it ended.
 
+mod throttle;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+
+pub use throttle::{Measure, PaceChange, PaceReason, ThrottleReason, Throttled};
 
 use crate::migration::Version;
 use crate::tenant::TenantId;
@@ -352,6 +356,8 @@ pub struct RunSummary {
     pub failures: Vec<FailureGroup>,
     /// Tenants that have come while the run went on; it has not touched them.
     pub newcomers: Vec<TenantId>,
+    /// What has kept it from starting as many tenants as it might have.
+    pub throttled: Vec<Throttled>,
     /// Why the run was not recorded to its end, where it was not.
     pub error: Option<String>,
     /// Wall time of the run.

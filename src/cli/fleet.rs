@@ -374,6 +374,7 @@ impl Fleet {
             statement_timeout: execution.statement_timeout,
             index_build_timeout: execution.index_build_timeout,
             patience: execution.reconnect_timeout,
+            ignored_replicas: self.config.throttle.ignored_replicas.clone(),
             dead_sessions,
         };
         RefineryMigrator::new(databases, Arc::clone(set), plan.target, settings)

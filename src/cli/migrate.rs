@@ -1,5 +1,6 @@
 //! `fleet migrate`: plan, then migrate.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
@@ -10,7 +11,7 @@ use tokio::sync::mpsc;
 use super::fleet::{Fleet, Found, Needed};
 use super::lease;
 use super::open::{find_writable, looking};
-use super::options::{Global, MigrateArguments, Selection};
+use super::options::{AtATime, Global, MigrateArguments, Selection};
 use super::output::Output;
 use super::signals::Stop;
 use crate::ledger::{Lease, NewRun, NewRunTenant, Patience, TakeOver};
@@ -18,8 +19,9 @@ use crate::migration::{MigrationSet, Version};
 use crate::pg;
 use crate::plan::{self, Action, HistorySnapshot, Plan};
 use crate::report::{self, Reporter, Stepwise};
-use crate::rollout::{Concurrency, Deadline, Rollout, RolloutEvent, RolloutPolicy, settled};
+use crate::rollout::{Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, settled};
 use crate::run::{ExitCode, RunId};
+use crate::tenant::DatabaseName;
 
 /// Plans and migrates.
 pub(super) async fn execute(
@@ -87,7 +89,7 @@ pub(super) struct Order {
     /// The version to reach.
     pub(super) target: Option<Version>,
     /// Instead of the config's.
-    pub(super) concurrency: Option<NonZeroUsize>,
+    pub(super) concurrency: Option<AtATime>,
 }
 
 impl Order {
@@ -118,7 +120,7 @@ impl Order {
         let rollout = Rollout {
             migrator: Arc::new(fleet.migrator(set, &plan, opened.dead_sessions)),
             ledger: opened.ledger,
-            policy: self.policy(fleet, stop.deadline),
+            policy: self.policy(fleet, &plan, stop.deadline),
             run: opened.run,
             newcomers: Box::pin(fleet.newcomers(&self.selection, known)),
             resumes: self.resumes,
@@ -183,13 +185,34 @@ impl Order {
         }
     }
 
-    fn policy(&self, fleet: &Fleet, deadline: Option<Deadline>) -> RolloutPolicy {
+    fn concurrency(&self, fleet: &Fleet, plan: &Plan) -> Concurrency {
+        let of_config = AtATime(fleet.config.execution.concurrency);
+        let AtATime(at_a_time) = self.concurrency.unwrap_or(of_config);
+        let databases = fleet.database_limits();
+        let involved: HashSet<&DatabaseName> = plan
+            .tenants
+            .iter()
+            .map(|tenant| &tenant.tenant.id.database)
+            .collect();
+        let ceilings = involved.iter().filter_map(|name| databases.get(*name));
+        let all = ceilings
+            .map(|limits| limits.tenants)
+            .reduce(|sum, ceiling| sum.saturating_add(ceiling.get()));
+        Concurrency {
+            fleet: at_a_time.or(all).unwrap_or(NonZeroUsize::MIN),
+            pace: match at_a_time {
+                Some(_) => Pace::Fixed,
+                None => Pace::Auto,
+            },
+            throttle: fleet.config.throttle.limits,
+            databases,
+        }
+    }
+
+    fn policy(&self, fleet: &Fleet, plan: &Plan, deadline: Option<Deadline>) -> RolloutPolicy {
         let execution = &fleet.config.execution;
         RolloutPolicy {
-            concurrency: Concurrency {
-                fleet: self.concurrency.unwrap_or(execution.concurrency),
-                databases: fleet.database_limits(),
-            },
+            concurrency: self.concurrency(fleet, plan),
             retry: execution.retry,
             budget: fleet.config.rollout.max_failures,
             reconnect: execution.reconnect_timeout,

@@ -80,7 +80,9 @@ async fn dispatch(
     crash::point("K0");
     let (global, watch) = (&global, &mut stop.watch);
     match command {
-        Command::Migrate(arguments) => migrate::execute(global, &arguments, output, stop).await,
+        Command::Migrate(arguments) => {
+            Box::pin(migrate::execute(global, &arguments, output, stop)).await
+        }
         Command::Resume(arguments) => resume::execute(global, &arguments, output, stop).await,
         Command::Plan(arguments) => {
             unless_stopped(watch, plan::execute(global, &arguments, output)).await

@@ -1,7 +1,6 @@
 //! What it takes to open a fleet: sessions and their settings, servers that are not ready yet, the
 //! embedded one.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -10,12 +9,13 @@ use futures_util::future::join_all;
 
 use super::error::{self, Refusal};
 use super::fleet::{Fleet, Found, OpenDatabase};
-use super::options::Selection;
+use super::options::{AtATime, Selection};
 use super::output::Output;
 use crate::config::{Config, Url};
 use crate::pg::{self, ConnectionUrl, EmbeddedLease, EmbeddedServer, PgError, SessionOptions};
 use crate::plan::{Action, Plan};
 use crate::report;
+use crate::rollout::FIRST_AT_A_TIME;
 
 /// How long one host may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -95,8 +95,10 @@ pub(super) async fn reach(
 impl Fleet {
     /// Opens the connections that a plan will need, while the run is being recorded. Nobody waits for that: who
     /// needs one finds it open, or on its way.
-    pub(super) fn warm_up(&self, plan: &Plan, concurrency: Option<NonZeroUsize>) {
-        let at_a_time = concurrency.unwrap_or(self.config.execution.concurrency);
+    pub(super) fn warm_up(&self, plan: &Plan, concurrency: Option<AtATime>) {
+        let of_config = AtATime(self.config.execution.concurrency);
+        let AtATime(at_a_time) = concurrency.unwrap_or(of_config);
+        let at_a_time = at_a_time.unwrap_or(FIRST_AT_A_TIME);
         for (name, limits) in self.database_limits() {
             let to_migrate = plan.tenants.iter().filter(|tenant| {
                 tenant.tenant.id.database == name && matches!(tenant.action, Action::Migrate(_))

@@ -196,12 +196,20 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| "write it as KEY=VALUE".to_owned())
 }
 
+/// Tenants at a time; None where that is to be found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AtATime(pub(super) Option<NonZeroUsize>);
+
 /// The same bounds as in the config.
-fn parse_concurrency(text: &str) -> Result<NonZeroUsize, String> {
+fn parse_concurrency(text: &str) -> Result<AtATime, String> {
+    if text == "auto" {
+        return Ok(AtATime(None));
+    }
     text.parse()
         .ok()
         .filter(|number: &NonZeroUsize| number.get() <= MAX_CONCURRENCY)
-        .ok_or_else(|| format!("a number from 1 to {MAX_CONCURRENCY}"))
+        .map(|number| AtATime(Some(number)))
+        .ok_or_else(|| format!("a number from 1 to {MAX_CONCURRENCY}, or auto"))
 }
 
 fn parse_wait(text: &str) -> Result<Duration, String> {
@@ -239,9 +247,9 @@ pub(super) struct MigrateArguments {
     #[arg(long)]
     pub(super) dry_run: bool,
 
-    /// Tenants at a time, instead of execution.concurrency
-    #[arg(long, value_name = "N", value_parser = parse_concurrency)]
-    pub(super) concurrency: Option<NonZeroUsize>,
+    /// Tenants at a time, or auto, instead of execution.concurrency
+    #[arg(long, value_name = "N|auto", value_parser = parse_concurrency)]
+    pub(super) concurrency: Option<AtATime>,
 
     /// How long to wait for another run to end, instead of control.wait (such as 10m; 0 not at all)
     #[arg(long, value_name = "DURATION", value_parser = parse_wait)]
@@ -264,9 +272,9 @@ pub(super) struct ResumeArguments {
     #[command(flatten)]
     pub(super) selection: Selection,
 
-    /// Tenants at a time, instead of execution.concurrency
-    #[arg(long, value_name = "N", value_parser = parse_concurrency)]
-    pub(super) concurrency: Option<NonZeroUsize>,
+    /// Tenants at a time, or auto, instead of execution.concurrency
+    #[arg(long, value_name = "N|auto", value_parser = parse_concurrency)]
+    pub(super) concurrency: Option<AtATime>,
 
     /// How long to wait for another run to end, instead of control.wait (such as 10m; 0 not at all)
     #[arg(long, value_name = "DURATION", value_parser = parse_wait)]

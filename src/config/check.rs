@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use super::error::Problem;
 use super::file::{self, File, Text};
 use super::{
-    Config, Control, Execution, Migrations, Rollout, Variables, databases, names, values, variables,
+    Config, Control, Execution, Migrations, Rollout, Variables, databases, names, throttle, values,
+    variables,
 };
 use crate::rollout::RetryPolicy;
 
@@ -119,6 +120,7 @@ impl Checker<'_> {
         let databases = databases::check(self, file.databases);
         let migrations = self.migrations(file.migrations.unwrap_or_default(), parent);
         let execution = self.execution(file.execution.unwrap_or_default());
+        let throttle = throttle::check(self, file.throttle.unwrap_or_default());
         let rollout = self.rollout(file.rollout.unwrap_or_default());
         Some(Config {
             path: path.to_owned(),
@@ -127,6 +129,7 @@ impl Checker<'_> {
             databases: databases?,
             migrations: migrations?,
             execution: execution?,
+            throttle: throttle?,
             rollout: rollout?,
         })
     }
@@ -183,7 +186,7 @@ impl Checker<'_> {
             "execution.concurrency",
             execution.concurrency,
             "8",
-            values::count,
+            throttle::concurrency,
         );
         let transaction = self.value(
             "execution.transaction",

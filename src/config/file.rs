@@ -19,6 +19,7 @@ pub(super) struct File {
     pub(super) databases: Option<Vec<Option<Database>>>,
     pub(super) migrations: Option<Migrations>,
     pub(super) execution: Option<Execution>,
+    pub(super) throttle: Option<Throttle>,
     pub(super) rollout: Option<Rollout>,
 }
 
@@ -103,6 +104,19 @@ pub(super) struct Retry {
     pub(super) attempts: Text,
     pub(super) backoff: Text,
     pub(super) max_backoff: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with keys such as `replica_lag`"
+)]
+pub(super) struct Throttle {
+    pub(super) replica_lag: Text,
+    pub(super) active_sessions: Text,
+    pub(super) lock_waits: Text,
+    pub(super) ignored_replicas: Option<Vec<Text>>,
 }
 
 #[derive(Default, Deserialize)]

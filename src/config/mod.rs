@@ -12,6 +12,7 @@ mod file;
 mod names;
 mod probe;
 mod read;
+mod throttle;
 mod values;
 mod variables;
 
@@ -26,7 +27,7 @@ pub use error::{ConfigError, Problem};
 
 use crate::inventory::TenantSource;
 use crate::migrator::TransactionScope;
-use crate::rollout::{FailureBudget, RetryPolicy};
+use crate::rollout::{FailureBudget, RetryPolicy, ThrottleLimits};
 use crate::tenant::{DatabaseName, SchemaName};
 
 /// Everything that `fleet.yaml` says, checked.
@@ -44,6 +45,8 @@ pub struct Config {
     pub migrations: Migrations,
     /// How one tenant is migrated.
     pub execution: Execution,
+    /// What the servers may be made to bear.
+    pub throttle: Throttle,
     /// How the whole fleet is.
     pub rollout: Rollout,
 }
@@ -122,8 +125,8 @@ pub enum HistoryColumn {
 /// How one tenant is migrated.
 #[derive(Clone, Debug)]
 pub struct Execution {
-    /// Tenants at a time over the whole fleet.
-    pub concurrency: NonZeroUsize,
+    /// Tenants at a time over the whole fleet; None: it is found out how many bring most.
+    pub concurrency: Option<NonZeroUsize>,
     /// How much goes into one transaction.
     pub transaction: TransactionScope,
     /// `lock_timeout` of a tenant's session; zero is off.
@@ -136,6 +139,15 @@ pub struct Execution {
     pub reconnect_timeout: Duration,
     /// When a transient failure is tried again.
     pub retry: RetryPolicy,
+}
+
+/// What the servers may be made to bear.
+#[derive(Clone, Debug)]
+pub struct Throttle {
+    /// The limits.
+    pub limits: ThrottleLimits,
+    /// Standbys that lag on purpose, by their `application_name`.
+    pub ignored_replicas: Vec<String>,
 }
 
 /// How the whole fleet is migrated.

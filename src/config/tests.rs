@@ -46,7 +46,7 @@ fn the_defaults_are_the_contract_s() {
     assert_eq!(config.databases[0].url, Url::Embedded);
     assert_eq!(config.migrations.directory, Path::new("migrations/tenant"));
     assert_eq!(config.directory, Path::new("."));
-    assert_eq!(config.execution.concurrency.get(), 8);
+    assert_eq!(config.execution.concurrency, NonZeroUsize::new(8));
     assert_eq!(config.execution.lock_timeout, Duration::from_secs(3));
     assert_eq!(config.execution.statement_timeout, Duration::from_mins(15));
     assert_eq!(config.execution.transaction, TransactionScope::Migration);

@@ -2,6 +2,7 @@
 //! own history; everything here can be dropped and rebuilt.
 
 mod control;
+mod events;
 mod lease;
 mod past;
 mod queries;
@@ -14,9 +15,12 @@ use std::future::Future;
 use std::time::Duration;
 
 pub use control::{Control, ControlState};
+pub use events::RunEvent;
 pub use lease::{Lease, LeaseTerms};
 pub use reconcile::{Disagreement, LastSeen};
-pub use records::{AttemptRecord, Past, RunDetail, RunRecord, RunState, RunTenantRecord};
+pub use records::{
+    AttemptRecord, Past, RunDetail, RunEventRecord, RunRecord, RunState, RunTenantRecord,
+};
 pub use run::{NewRun, NewRunTenant, Opened, Patience, PgLedger, TakeOver};
 
 use crate::migration::Version;
@@ -42,6 +46,8 @@ pub struct Entries {
     pub ended: Vec<AttemptEnd>,
     /// Tenants that will be worked on.
     pub claims: Vec<Claim>,
+    /// What has happened beside.
+    pub events: Vec<RunEvent>,
 }
 
 /// A tenant about to be worked on.
@@ -98,6 +104,8 @@ pub struct Closing {
     pub exit_code: u8,
     /// Tenants that have no recorded outcome yet.
     pub left: Vec<Left>,
+    /// What has happened beside and is not recorded yet.
+    pub events: Vec<RunEvent>,
 }
 
 /// A tenant that got its outcome without an attempt.

@@ -140,6 +140,7 @@ impl Control {
             .await
             .map_err(LedgerError::query("read the run's attempts"))?;
         Ok(RunDetail {
+            events: self.events(&run.id).await?,
             run,
             tenants: tenants.iter().filter_map(run_tenant).collect(),
             failed_attempts: attempts.iter().filter_map(attempt).collect(),

@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::migration::Version;
-use crate::run::{AttemptNumber, Failure, Outcome, RunId, RunOutcome, Totals};
-use crate::tenant::TenantId;
+use crate::run::{AttemptNumber, Failure, Outcome, PaceChange, RunId, RunOutcome, Totals};
+use crate::tenant::{DatabaseName, TenantId};
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,17 @@ pub struct AttemptRecord {
     pub notes: Vec<String>,
 }
 
+/// Something that has happened to a run beside its tenants.
+#[derive(Clone, Debug)]
+pub struct RunEventRecord {
+    /// RFC 3339 in UTC, by the database's clock.
+    pub at: String,
+    /// In which database.
+    pub database: DatabaseName,
+    /// What.
+    pub change: PaceChange,
+}
+
 /// One run with all that is known of it.
 #[derive(Clone, Debug)]
 pub struct RunDetail {
@@ -111,6 +122,8 @@ pub struct RunDetail {
     pub tenants: Vec<RunTenantRecord>,
     /// Attempts that did not succeed, or that found a statement in doubt, by tenant and number.
     pub failed_attempts: Vec<AttemptRecord>,
+    /// How many tenants were worked on at a time, and why, as it changed.
+    pub events: Vec<RunEventRecord>,
 }
 
 /// How long a tenant's last successful migrating took.

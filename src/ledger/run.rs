@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
 
+use super::events::record_events;
 use super::lease::{self, Lease};
 use super::rows::{
     Parameter, TenantRow, catch_up, json, record_claims, record_closing, record_ended, tenant_row,
@@ -368,16 +369,22 @@ impl PgLedger {
         let fenced = fence(&tx, &run, &self.token, writes);
         match write {
             Write::Entries(entries) => {
-                let (fenced, ended, claimed) = tokio::join!(
+                let (fenced, ended, claimed, happened) = tokio::join!(
                     fenced,
                     record_ended(&tx, &run, &entries.ended),
-                    record_claims(&tx, &run, &entries.claims)
+                    record_claims(&tx, &run, &entries.claims),
+                    record_events(&tx, &run, &entries.events)
                 );
-                fenced.and(ended).and(claimed)?;
+                fenced.and(ended).and(claimed).and(happened)?;
             }
             Write::Closing(closing) => {
-                let (fenced, closed) = tokio::join!(fenced, record_closing(&tx, &run, closing));
-                fenced.and(closed.map_err(LedgerError::query(action)))?;
+                let (fenced, happened, closed) = tokio::join!(
+                    fenced,
+                    record_events(&tx, &run, &closing.events),
+                    record_closing(&tx, &run, closing)
+                );
+                let closed = closed.map_err(LedgerError::query(action));
+                fenced.and(happened).and(closed)?;
             }
         }
         tx.commit().await.map_err(LedgerError::query(action))?;

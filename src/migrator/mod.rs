@@ -7,6 +7,7 @@ mod index;
 mod lock;
 mod message;
 mod notes;
+mod pressure;
 mod refinery;
 mod settle;
 mod steps;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+pub use pressure::{Pressure, Unseen};
 pub use refinery::{MigrationSettings, RefineryMigrator, TenantDatabase};
 pub use settle::{SettleError, Settled, Verdict, settle_by_hand};
 
@@ -135,4 +137,13 @@ pub trait TenantMigrator: Send + Sync + 'static {
         &self,
         database: &DatabaseName,
     ) -> impl Future<Output = Result<(), Box<Failure>>> + Send;
+
+    /// Closes connections to a database that nobody uses, down to so many in all: somebody else needs them.
+    fn give_back(&self, database: &DatabaseName, connections: usize);
+
+    /// What a database's server has to bear beside fleet. Tries once.
+    fn pressure(
+        &self,
+        database: &DatabaseName,
+    ) -> impl Future<Output = Result<Pressure, Box<Failure>>> + Send;
 }

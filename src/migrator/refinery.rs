@@ -15,8 +15,8 @@ use super::connection::{End, OWN_TIMEOUT, TenantConnection};
 use super::failure::{self, Guard};
 use super::message::{Envelope, ExpectedHead, Setup};
 use super::{
-    Applied, Assignment, Knowledge, MigrateError, MigrateErrorCause, Task, TenantMigrator,
-    TransactionScope, lock,
+    Applied, Assignment, Knowledge, MigrateError, MigrateErrorCause, Pressure, Task,
+    TenantMigrator, TransactionScope, lock, pressure,
 };
 use crate::crash;
 use crate::history;
@@ -51,6 +51,8 @@ pub struct MigrationSettings {
     pub index_build_timeout: Duration,
     /// How long to wait for the end of a session of our own that was lost, before its tenant is left in doubt.
     pub patience: Duration,
+    /// Standbys that lag on purpose, by their `application_name`.
+    pub ignored_replicas: Vec<String>,
     /// What the sessions of dead runs are called. One that holds a tenant's lock and does nothing is ended.
     pub dead_sessions: Vec<String>,
 }
@@ -422,6 +424,21 @@ impl TenantMigrator for RefineryMigrator {
                 pg::discard(client);
                 Err(Box::new(failure))
             }
+        }
+    }
+
+    fn give_back(&self, database: &DatabaseName, connections: usize) {
+        if let Some(open) = self.databases.get(database) {
+            open.pool.keep(connections);
+        }
+    }
+
+    async fn pressure(&self, database: &DatabaseName) -> Result<Pressure, Box<Failure>> {
+        match self.databases.get(database) {
+            Some(open) => {
+                pressure::look(&open.pool, database, &self.settings.ignored_replicas).await
+            }
+            None => Ok(Pressure::default()),
         }
     }
 }

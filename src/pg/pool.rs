@@ -66,6 +66,16 @@ impl Pool {
         let _ = client.batch_execute("DISCARD ALL").now_or_never();
     }
 
+    /// Closes connections that nobody uses, down to so many in all.
+    pub fn keep(&self, connections: usize) {
+        let mut excess = self.connections.status().size.saturating_sub(connections);
+        self.connections.retain(|_, _| {
+            let is_kept = excess == 0;
+            excess = excess.saturating_sub(1);
+            is_kept
+        });
+    }
+
     /// What a transaction of this pool's sessions must set (`name=value`) beside what the startup
     /// packet has said. Known once a connection was opened.
     pub fn transaction_settings(&self) -> &[String] {

@@ -103,7 +103,9 @@ impl Board {
             | RolloutEvent::DatabaseLost { .. }
             | RolloutEvent::DatabaseBack { .. }
             | RolloutEvent::DatabaseGivenUp { .. }
-            | RolloutEvent::ConnectionsShort { .. } => {}
+            | RolloutEvent::ConnectionsShort { .. }
+            | RolloutEvent::PaceChanged { .. }
+            | RolloutEvent::MeasureUnseen { .. } => {}
             RolloutEvent::RunFinished { .. } => self.workers.clear(),
         }
         if let Some(pace) = &mut self.pace {
@@ -169,6 +171,17 @@ impl Board {
         }
         if pace.stopping {
             text = format!("{text}  {}", self.style.paint(Tone::Warning, "stopping"));
+        }
+        match pace.at_a_time.throttled() {
+            Some(throttled) => {
+                let throttled = self.style.paint(Tone::Warning, &throttled);
+                text = format!("{text}  {throttled}");
+            }
+            None => {
+                if let Some(found) = pace.at_a_time.found() {
+                    text = format!("{text}  {found}");
+                }
+            }
         }
         for more in [pace.forecast(now), pace.deadline(now)]
             .into_iter()

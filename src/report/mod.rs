@@ -24,6 +24,7 @@ mod table;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod throttling;
 mod undone;
 mod wording;
 

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::Reporter;
-use super::document::{TenantKey, TenantRow, run_document, write_document};
+use super::document::{PaceRow, TenantKey, TenantRow, run_document, write_document};
 use super::eta::Eta;
 use super::sink::Sink;
 use crate::migration::Version;
-use crate::rollout::RolloutEvent;
-use crate::run::{AttemptNumber, CancelReason, Failure, Progress, RunId, StopSignal, Totals};
+use crate::rollout::{Pace, RolloutEvent};
+use crate::run::{
+    AttemptNumber, CancelReason, Failure, Measure, Progress, RunId, StopSignal, Totals,
+};
 
 /// Lines for scripts that follow a run.
 pub(super) struct Ndjson {
@@ -43,6 +45,7 @@ enum Line<'a> {
         target: Option<Version>,
         to_migrate: u64,
         concurrency: usize,
+        auto: bool,
         totals: Totals,
         eta_ms: Option<u64>,
         deadline_ms: Option<u64>,
@@ -103,6 +106,10 @@ enum Line<'a> {
     ConnectionsShort {
         database: &'a str,
         limit: usize,
+    },
+    MeasureUnseen {
+        database: &'a str,
+        measure: Measure,
     },
     AttemptFailed {
         #[serde(flatten)]
@@ -176,10 +183,14 @@ fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
         RolloutEvent::DatabaseLost { .. }
         | RolloutEvent::DatabaseBack { .. }
         | RolloutEvent::DatabaseGivenUp { .. }
-        | RolloutEvent::ConnectionsShort { .. } => match database_line(event) {
+        | RolloutEvent::ConnectionsShort { .. }
+        | RolloutEvent::MeasureUnseen { .. } => match database_line(event) {
             Some(line) => line,
             None => return Ok(()),
         },
+        RolloutEvent::PaceChanged { database, change } => {
+            return write_document(out, &PaceRow::of(database, *change));
+        }
         RolloutEvent::RunFinished { summary } => {
             return write_document(out, &run_document(summary));
         }
@@ -194,6 +205,7 @@ fn opening_line(event: &RolloutEvent) -> Option<Line<'_>> {
         target,
         to_migrate,
         concurrency,
+        pace,
         totals,
         outlook,
         deadline,
@@ -207,6 +219,7 @@ fn opening_line(event: &RolloutEvent) -> Option<Line<'_>> {
         target: *target,
         to_migrate: *to_migrate,
         concurrency: *concurrency,
+        auto: *pace == Pace::Auto,
         totals: *totals,
         eta_ms: Eta::new(*outlook)
             .remaining(Instant::now())
@@ -266,6 +279,10 @@ fn database_line(event: &RolloutEvent) -> Option<Line<'_>> {
         RolloutEvent::ConnectionsShort { database, limit } => Line::ConnectionsShort {
             database: database.as_str(),
             limit: *limit,
+        },
+        RolloutEvent::MeasureUnseen { database, measure } => Line::MeasureUnseen {
+            database: database.as_str(),
+            measure: *measure,
         },
         _ => return None,
     })

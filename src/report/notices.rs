@@ -3,13 +3,18 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use std::collections::HashMap;
+
 use super::Verbosity;
 use super::eta::{self, Eta};
 use super::style::{Style, Tone};
+use super::throttling;
 use super::wording::{cause, clean, count, count_u64, duration, message, verb, version};
-use crate::rollout::RolloutEvent;
-use crate::run::{AttemptNumber, CancelReason, Outcome, Progress, StopSignal, TenantResult};
-use crate::tenant::TenantId;
+use crate::rollout::{Pace, RolloutEvent};
+use crate::run::{
+    AttemptNumber, CancelReason, Outcome, PaceChange, Progress, StopSignal, TenantResult,
+};
+use crate::tenant::{DatabaseName, TenantId};
 
 /// How many failures, and how many retries, get a line of their own: with 2,000 of one cause the
 /// first ones and the summary say all there is.
@@ -21,6 +26,8 @@ pub(super) struct Notices {
     verbosity: Verbosity,
     failures: u32,
     retries: u32,
+    /// Databases that are throttled, and whether it was said that they are paused.
+    throttled: HashMap<DatabaseName, bool>,
 }
 
 impl Notices {
@@ -30,6 +37,7 @@ impl Notices {
             verbosity,
             failures: 0,
             retries: 0,
+            throttled: HashMap::new(),
         }
     }
 
@@ -76,10 +84,39 @@ impl Notices {
                 let (tone, text) = of_database(event)?;
                 Some(self.style.paint(tone, &text))
             }
+            RolloutEvent::PaceChanged { database, change } => self.pace(database, *change),
+            RolloutEvent::MeasureUnseen { database, measure } => {
+                let text = format!("- {}", throttling::unseen(database, *measure));
+                Some(self.style.paint(Tone::Secondary, &text))
+            }
             RolloutEvent::RunStarted { .. }
             | RolloutEvent::AttemptStarted { .. }
             | RolloutEvent::TenantPutOff { .. }
             | RolloutEvent::RunFinished { .. } => None,
+        }
+    }
+
+    /// That a database is throttled, that it is paused, and that neither is the case any more; each change
+    /// is for the bar.
+    fn pace(&mut self, database: &DatabaseName, change: PaceChange) -> Option<String> {
+        let text = throttling::changed(database, change);
+        match change {
+            PaceChange::Throttled { tenants, .. } => {
+                let is_paused = tenants == 0;
+                let said = self.throttled.get(database);
+                if said.is_some_and(|paused_was_said| *paused_was_said || !is_paused) {
+                    return None;
+                }
+                self.throttled.insert(database.clone(), is_paused);
+                Some(self.style.paint(Tone::Warning, &format!("! {text}")))
+            }
+            PaceChange::Released { .. } => {
+                self.throttled.remove(database);
+                Some(self.style.paint(Tone::Success, &format!("✓ {text}")))
+            }
+            PaceChange::Found { .. } => {
+                (self.verbosity == Verbosity::Verbose).then(|| format!("- {text}"))
+            }
         }
     }
 
@@ -206,6 +243,7 @@ fn opening(event: &RolloutEvent) -> Option<String> {
         target,
         to_migrate,
         concurrency,
+        pace,
         totals,
         outlook,
         deadline,
@@ -213,8 +251,12 @@ fn opening(event: &RolloutEvent) -> Option<String> {
     else {
         return None;
     };
+    let up_to = match pace {
+        Pace::Fixed => "",
+        Pace::Auto => "up to ",
+    };
     let mut text = format!(
-        "Migrating {to_migrate} of {} to {}, {concurrency} at a time",
+        "Migrating {to_migrate} of {} to {}, {up_to}{concurrency} at a time",
         count_u64(totals.tenants, "tenant"),
         version(*target)
     );

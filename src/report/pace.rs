@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::eta::{self, Eta};
+use super::throttling::AtATime;
 use crate::rollout::RolloutEvent;
 use crate::run::Totals;
 
@@ -22,6 +23,8 @@ pub(super) struct Pace {
     pub(super) stopping: bool,
     eta: Eta,
     deadline: Option<Instant>,
+    /// How many tenants are worked on at a time.
+    pub(super) at_a_time: AtATime,
 }
 
 fn done(totals: Totals) -> u64 {
@@ -46,6 +49,7 @@ impl Pace {
                 stopping: false,
                 eta: Eta::new(*outlook),
                 deadline: deadline.and_then(|left| now.checked_add(left)),
+                at_a_time: AtATime::default(),
             }),
             _ => None,
         }
@@ -59,6 +63,7 @@ impl Pace {
             RolloutEvent::CancelBegun { .. } | RolloutEvent::DeadlineNear { .. } => {
                 self.stopping = true;
             }
+            RolloutEvent::PaceChanged { .. } => self.at_a_time.apply(event),
             _ => {}
         }
     }
@@ -75,7 +80,7 @@ impl Pace {
 
     /// `41 tenants/s, ETA 2 s`; None while nothing can be said. Slow runs are counted by the minute.
     pub(super) fn forecast(&self, now: Instant) -> Option<String> {
-        if self.stopping {
+        if self.stopping || self.at_a_time.is_paused() {
             return None;
         }
         let per_second = self.per_second(now);
@@ -127,6 +132,10 @@ impl Pace {
         );
         if self.totals.failed > 0 {
             text = format!("{text}, {} failed", self.totals.failed);
+        }
+        let throttled = self.at_a_time.throttled();
+        if let Some(at_a_time) = throttled.or_else(|| self.at_a_time.found()) {
+            text = format!("{text}, {at_a_time}");
         }
         for more in [self.forecast(now), self.deadline(now)]
             .into_iter()

@@ -10,11 +10,15 @@ use super::detail::write_attempts;
 use super::style::{Style, Tone};
 use super::summary::{Step, write_next};
 use super::table::{Cell, Table};
+use super::throttling;
 use super::undone::write_undone;
 use super::wording::{clean, count, count_u64, duration, names, version};
-use crate::ledger::{RunDetail, RunRecord, RunState, RunTenantRecord};
-use crate::run::{Outcome, RunOutcome, Totals};
+use crate::ledger::{RunDetail, RunEventRecord, RunRecord, RunState, RunTenantRecord};
+use crate::run::{Outcome, PaceChange, RunOutcome, Totals};
 use crate::tenant::TenantId;
+
+/// How many changes of the tenants at a time are listed.
+const EVENTS: usize = 10;
 
 /// Writes a table of runs.
 ///
@@ -105,7 +109,39 @@ pub fn show(
             "\n{attempts} did not succeed, retries included; each one: -v"
         )?;
     }
+    write_events(out, &detail.events, style, verbosity)?;
     write_next(out, &next_steps(run), style)
+}
+
+/// How many tenants were worked on at a time, and why.
+fn write_events(
+    out: &mut dyn Write,
+    events: &[RunEventRecord],
+    style: Style,
+    verbosity: Verbosity,
+) -> io::Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let shown = if verbosity == Verbosity::Verbose {
+        events.len()
+    } else {
+        EVENTS
+    };
+    writeln!(out, "\nTenants at a time:")?;
+    for event in events.iter().take(shown) {
+        let text = throttling::changed(&event.database, event.change);
+        let text = match event.change {
+            PaceChange::Throttled { .. } => style.paint(Tone::Warning, &text),
+            PaceChange::Released { .. } | PaceChange::Found { .. } => text,
+        };
+        writeln!(out, "  {}  {text}", event.at)?;
+    }
+    let more = events.len().saturating_sub(shown);
+    if more > 0 {
+        writeln!(out, "  … and {}: -v", count(more, "more change"))?;
+    }
+    Ok(())
 }
 
 fn write_header(out: &mut dyn Write, run: &RunRecord, style: Style) -> io::Result<()> {

@@ -7,6 +7,7 @@ use super::Verbosity;
 use super::causes::{INDENT, count_causes, fact, write_causes};
 use super::safety::{self, Stepwise};
 use super::style::{Style, Tone};
+use super::throttling;
 use super::undone::write_undone;
 use super::wording::{clean, count, count_u64, duration, names, verb, version};
 use crate::migration::Version;
@@ -26,6 +27,9 @@ pub fn summary(
     verbosity: Verbosity,
 ) -> io::Result<()> {
     writeln!(out, "{}", headline(run, style))?;
+    if let Some(throttled) = throttling::in_all(&run.throttled) {
+        writeln!(out, "{}", style.paint(Tone::Warning, &throttled))?;
+    }
     if !run.failures.is_empty() {
         writeln!(out)?;
         write_causes(out, &run.failures, style, verbosity, |group| {

@@ -187,7 +187,11 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             && self.queue.in_flight(&database) > 0
             && self.health.given_up(&database).is_none()
         {
-            if let Some(limit) = self.queue.shrink(&database, now) {
+            let (news, change) = self.queue.shrink(&database, now);
+            if let Some(change) = change {
+                self.on_pace(&database, change);
+            }
+            if let Some(limit) = news {
                 self.emit(RolloutEvent::ConnectionsShort { database, limit });
             }
         } else {

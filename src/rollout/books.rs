@@ -10,7 +10,7 @@ use super::deadline::Gate;
 use super::dispatcher::Dispatcher;
 use super::queue::Job;
 use super::tally::Stopped;
-use crate::ledger::{AttemptEnd, Claim, Closing, Entries, Ledger, LedgerError, Left};
+use crate::ledger::{AttemptEnd, Claim, Closing, Entries, Ledger, LedgerError, Left, RunEvent};
 use crate::migrator::TenantMigrator;
 use crate::run::CancelReason;
 
@@ -34,6 +34,8 @@ pub(super) struct Books<L> {
     error: Option<LedgerError>,
     /// Attempts that have ended.
     pub(super) unwritten: Vec<AttemptEnd>,
+    /// What has happened to the run beside its tenants. It costs no write of its own.
+    pub(super) events: Vec<RunEvent>,
     last_write: Instant,
     /// Outcomes that the closing of the run writes: those of tenants that were not attempted again.
     pub(super) left: Vec<Left>,
@@ -45,6 +47,7 @@ impl<L: Ledger> Books<L> {
             ledger: Some(ledger),
             error: None,
             unwritten: Vec::new(),
+            events: Vec::new(),
             last_write: Instant::now(),
             left: Vec::new(),
         }
@@ -72,7 +75,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     /// Claims ahead when few claimed tenants are left, and writes what has ended with them.
     pub(super) fn write_if_due(&mut self) -> Option<Writing<L>> {
         self.books.ledger.as_ref()?;
-        let slots = self.policy.concurrency.fleet.get();
+        let slots = self.queue.slots();
         let gate = Gate::new(&self.forecast, self.policy.deadline, Instant::now());
         let claims = if self.stopped.is_none() && self.queue.runs_low(&gate) {
             self.queue.take_pending(CLAIM_BATCH.max(slots * 2), &gate)
@@ -87,6 +90,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         }
         let entries = Entries {
             ended: std::mem::take(&mut self.books.unwritten),
+            events: std::mem::take(&mut self.books.events),
             claims: claims
                 .iter()
                 .map(|job| Claim {

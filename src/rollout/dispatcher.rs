@@ -16,7 +16,9 @@ use super::deadline::Gate;
 use super::event::RolloutEvent;
 use super::expect::expectations;
 use super::forecast::Forecast;
+use super::governor::Ticket;
 use super::health::Health;
+use super::looks::Looks;
 use super::policy::RolloutPolicy;
 use super::queue::{Job, Queue};
 use super::shutdown::{StopRequest, StopWatch};
@@ -48,6 +50,7 @@ pub(super) struct Dispatcher<M, L> {
 
     pub(super) books: Books<L>,
     pub(super) health: Health,
+    pub(super) looks: Looks,
     pub(super) stopped: Option<Stopped>,
 }
 
@@ -70,6 +73,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             abort: CancellationToken::new(),
             books: Books::new(rollout.ledger),
             health: Health::default(),
+            looks: Looks::default(),
             stopped: None,
         }
     }
@@ -81,6 +85,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             target: self.target,
             to_migrate: self.tally.to_migrate(),
             concurrency: self.policy.concurrency.fleet.get(),
+            pace: self.policy.concurrency.pace,
             totals: self.tally.totals(),
             outlook: self.forecast.outlook(&self.queue),
             deadline: self
@@ -110,9 +115,11 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         if let Some(request) = stop.requested() {
             self.on_stop(request);
         }
+        self.begin_looks();
         let mut writing: Option<Writing<L>> = None;
         loop {
             self.queue.promote_due(Instant::now());
+            self.look_if_due();
             self.start_workers();
             if writing.is_none() || self.last_call().is_none() {
                 self.mind_deadline(Instant::now());
@@ -123,12 +130,13 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             if writing.is_none() && self.is_done() {
                 return;
             }
-            let due = self
-                .queue
-                .next_due()
-                .into_iter()
-                .chain(self.last_call())
-                .min();
+            let now = Instant::now();
+            let due = [
+                self.queue.next_due(),
+                self.last_call(),
+                self.looks.next_due(now),
+            ];
+            let due = due.into_iter().flatten().min();
             // biased: a worker tells what it begins before it ends, and is heard in this order
             tokio::select! {
                 biased;
@@ -139,6 +147,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
                 }),
                 Some(joined) = self.workers.join_next_with_id() => self.on_worker(joined),
                 Some(probed) = self.health.probed() => self.on_probe(probed),
+                Some(looked) = self.looks.looked() => self.on_looked(looked),
                 written = async { writing.as_mut().expect("guarded").await }, if writing.is_some() => {
                     writing = None;
                     self.on_written(written);
@@ -198,6 +207,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             },
         };
         self.stopped.get_or_insert(why);
+        self.queue.limits.stop();
         if reason == CancelReason::Abort {
             self.abort.cancel();
         }
@@ -227,6 +237,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             return;
         };
         self.queue.finished(&mut job);
+        self.on_pace_of(&job, &report);
         self.on_attempt_end(job, report);
     }
 
@@ -237,14 +248,17 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         newcomers: Vec<TenantId>,
         started: Instant,
     ) -> RolloutEnd {
+        self.end_looks();
         let mut summary = self
             .tally
             .summary(run, plan, self.stopped.as_ref(), started.elapsed());
         summary.newcomers = newcomers;
+        summary.throttled = self.queue.limits.throttled(Instant::now());
         let closing = Closing {
             outcome: summary.outcome,
             exit_code: summary.exit.code(),
             left: std::mem::take(&mut self.books.left),
+            events: std::mem::take(&mut self.books.events),
         };
         crash::point("K11");
         let ledger_error = self.books.close(&closing).await;
@@ -300,6 +314,7 @@ fn jobs(plan: &Plan, pasts: &HashMap<TenantId, Past>) -> Vec<Job> {
         last_failure: None,
         is_claimed: false,
         recorded: super::queue::Recorded::default(),
+        ticket: Ticket::default(),
     })
     .collect()
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::forecast::times;
+use super::policy::Pace;
 use crate::migration::Version;
 use crate::run::{
-    AttemptNumber, CancelReason, Failure, Progress, RunId, RunSummary, StopSignal, TenantResult,
-    Totals,
+    AttemptNumber, CancelReason, Failure, Measure, PaceChange, Progress, RunId, RunSummary,
+    StopSignal, TenantResult, Totals,
 };
 use crate::tenant::{DatabaseName, TenantId};
 
@@ -24,8 +25,10 @@ pub enum RolloutEvent {
         target: Option<Version>,
         /// How many tenants will be attempted.
         to_migrate: u64,
-        /// Tenants at a time over the whole fleet.
+        /// Tenants at a time over the whole fleet: at most, where it is found out how many are best.
         concurrency: usize,
+        /// Whether that number is the config's.
+        pace: Pace,
         /// Totals with the tenants that the plan has settled (up to date, refused).
         totals: Totals,
         /// What is to come.
@@ -110,6 +113,20 @@ pub enum RolloutEvent {
         database: DatabaseName,
         /// How many tenants are worked on at a time for now.
         limit: usize,
+    },
+    /// The number of tenants at a time in a database is another one, or the reason for it is.
+    PaceChanged {
+        /// Which database.
+        database: DatabaseName,
+        /// What it is now.
+        change: PaceChange,
+    },
+    /// Something that has a limit in the config cannot be seen in full by this role. Told once.
+    MeasureUnseen {
+        /// In which database.
+        database: DatabaseName,
+        /// What.
+        measure: Measure,
     },
     /// A stop was asked for, or asked for again.
     CancelBegun {

@@ -3,20 +3,24 @@
 
 mod attempts;
 mod books;
+mod brake;
 mod deadline;
 mod dispatcher;
 mod event;
 mod expect;
 mod forecast;
+mod governor;
 mod health;
+mod limits;
+mod looks;
 mod order;
 mod policy;
 mod queue;
+mod ramp;
 mod shutdown;
 mod tally;
 #[cfg(test)]
 mod tests;
-mod throttle;
 mod worker;
 
 use std::collections::HashMap;
@@ -27,10 +31,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+pub use brake::{SessionLimit, ThrottleLimits};
 pub use deadline::Deadline;
 use dispatcher::Dispatcher;
 pub use event::{Outlook, RolloutEvent};
-pub use policy::{Concurrency, DatabaseLimits, FailureBudget, RetryPolicy, RolloutPolicy};
+pub use governor::FIRST_AT_A_TIME;
+pub use policy::{Concurrency, DatabaseLimits, FailureBudget, Pace, RetryPolicy, RolloutPolicy};
 pub use shutdown::{StopHandle, StopRequest, StopWatch, stop_channel};
 pub use tally::settled;
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
+use super::brake::ThrottleLimits;
 use super::deadline::Deadline;
 use crate::tenant::DatabaseName;
 
@@ -12,8 +13,21 @@ use crate::tenant::DatabaseName;
 pub struct Concurrency {
     /// Over the whole fleet.
     pub fleet: NonZeroUsize,
+    /// Whether as many as that from the start.
+    pub pace: Pace,
+    /// What the servers may be made to bear.
+    pub throttle: ThrottleLimits,
     /// In each database.
     pub databases: HashMap<DatabaseName, DatabaseLimits>,
+}
+
+/// How the number of tenants at a time is come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// It is the config's.
+    Fixed,
+    /// Within the config's bounds it is found out what brings most.
+    Auto,
 }
 
 /// What bounds one database.

@@ -8,11 +8,12 @@ use tokio::time::Instant;
 
 use super::deadline::Gate;
 use super::expect::Expected;
+use super::governor::Ticket;
+use super::limits::Limits;
 use super::order::{Pending, Place};
 use super::policy::Concurrency;
-use super::throttle::Throttles;
 use crate::migrator::{Applied, Assignment, Knowledge, Task};
-use crate::run::Failure;
+use crate::run::{Failure, PaceChange};
 use crate::tenant::DatabaseName;
 
 /// One tenant's way through the run. `assignment.attempt` is the attempt to be made, or being made.
@@ -34,6 +35,8 @@ pub(super) struct Job {
     pub(super) is_claimed: bool,
     /// How much of `applied` the attempts hold that are recorded.
     pub(super) recorded: Recorded,
+    /// Given when it is started.
+    pub(super) ticket: Ticket,
 }
 
 /// What recorded attempts have applied, as counts.
@@ -135,7 +138,7 @@ enum Next {
 /// Where every unfinished tenant is that no worker has.
 pub(super) struct Queue {
     concurrency: Concurrency,
-    throttles: Throttles,
+    pub(super) limits: Limits,
     lanes: BTreeMap<DatabaseName, Lane>,
     waiting: Vec<(Instant, Job)>,
 }
@@ -143,8 +146,8 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn new(concurrency: Concurrency, jobs: impl Iterator<Item = Job>) -> Self {
         let mut queue = Self {
+            limits: Limits::new(concurrency.clone()),
             concurrency,
-            throttles: Throttles::default(),
             lanes: BTreeMap::new(),
             waiting: Vec::new(),
         };
@@ -155,6 +158,7 @@ impl Queue {
     }
 
     fn lane(&mut self, database: &DatabaseName) -> &mut Lane {
+        self.limits.add(database);
         self.lanes.entry(database.clone()).or_default()
     }
 
@@ -191,12 +195,12 @@ impl Queue {
     /// When something changes by time alone: a waiting tenant is due, or a limit rises.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let due = self.waiting.iter().map(|(due, _)| *due).min();
-        due.into_iter().chain(self.throttles.next_rise()).min()
+        due.into_iter().chain(self.limits.next_change()).min()
     }
 
     /// Moves tenants whose pause is over behind those with fewer attempts, and lets limits rise.
     pub(super) fn promote_due(&mut self, now: Instant) {
-        self.throttles.rise(now, &self.concurrency);
+        self.limits.rise(now);
         let (due, waiting) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|(due, _)| *due <= now);
@@ -206,38 +210,49 @@ impl Queue {
         }
     }
 
-    /// How many tenants of a database may be in work now.
-    fn limit(&self, database: &DatabaseName) -> usize {
-        let limit = self.concurrency.limit(database);
-        self.throttles
-            .limit(database)
-            .map_or(limit, |lower| lower.min(limit))
-    }
-
     /// Whether more should be claimed, so that no free worker waits for a claim. Claimed tenants count
     /// only as far as their database has slots: those of a slow one are no work for anybody else.
     pub(super) fn runs_low(&self, gate: &Gate) -> bool {
-        let ready = self.lanes.iter().filter(|(_, lane)| !lane.is_closed);
-        let ready: usize = ready
-            .map(|(database, lane)| lane.startable(self.limit(database), gate))
+        let open = self.lanes.iter().filter(|(_, lane)| !lane.is_closed);
+        let ready: usize = open
+            .map(|(name, lane)| lane.startable(self.limits.prospect(name), gate))
             .sum();
-        ready < self.concurrency.fleet.get()
+        ready < self.slots()
+    }
+
+    /// Whether a database has tenants to start.
+    pub(super) fn has_to_start(&self, database: &DatabaseName) -> bool {
+        self.lanes
+            .get(database)
+            .is_some_and(|lane| !lane.is_empty())
+    }
+
+    /// Databases that have tenants to start.
+    pub(super) fn databases_to_start(&self) -> Vec<DatabaseName> {
+        let lanes = self.lanes.iter();
+        lanes
+            .filter(|(_, lane)| !lane.is_closed && !lane.is_empty())
+            .map(|(database, _)| database.clone())
+            .collect()
     }
 
     /// Takes up to `count` tenants to be claimed, one database after the other, so that none starves.
-    /// A database with a claimed tenant for each of its slots needs no more.
+    /// A database with a claimed tenant for each of its slots needs no more, and one that is throttled
+    /// gets few.
     pub(super) fn take_pending(&mut self, count: usize, gate: &Gate) -> Vec<Job> {
-        let concurrency = &self.concurrency;
+        let limits = &self.limits;
         let mut hungry: Vec<_> = self
             .lanes
             .iter()
             .filter(|(database, lane)| {
-                let limit = concurrency.limit(database);
+                let limit = limits.prospect(database);
                 !lane.is_closed && lane.startable(limit, gate) < limit
             })
             .map(|(database, lane)| {
+                let room = limits.ahead(database).saturating_sub(lane.claimed.len());
                 let jobs = lane.pending.iter();
-                (database, jobs.filter(|(_, job)| gate.admits(job)))
+                let jobs = jobs.filter(|(_, job)| gate.admits(job)).take(room);
+                (database, jobs)
             })
             .collect();
         let mut chosen: Vec<(DatabaseName, Place)> = Vec::new();
@@ -282,13 +297,15 @@ impl Queue {
             .iter()
             .filter(|(_, lane)| !lane.is_closed)
             .filter_map(|(database, lane)| {
-                let free = self.limit(database).saturating_sub(lane.in_flight);
+                let free = self.limits.tenants(database).saturating_sub(lane.in_flight);
                 let next = (free > 0).then(|| lane.next(self.concurrency.turns(database), gate));
                 Some((free, next.flatten()?, database))
             })
             .max_by_key(|(free, ..)| *free)?;
         let database = database.clone();
-        self.lane(&database).start(next)
+        let mut job = self.lane(&database).start(next)?;
+        job.ticket = self.limits.started(&database);
+        Some(job)
     }
 
     /// Whether any tenant would be done in time, once it is its turn. The shortest are asked first.
@@ -324,7 +341,11 @@ impl Queue {
     pub(super) fn slots(&self) -> usize {
         let open = self.lanes.iter().filter(|(_, lane)| !lane.is_closed);
         let slots: usize = open
-            .map(|(database, lane)| self.limit(database).min(lane.in_flight + lane.len()))
+            .map(|(database, lane)| {
+                self.limits
+                    .prospect(database)
+                    .min(lane.in_flight + lane.len())
+            })
             .sum();
         slots.min(self.concurrency.fleet.get())
     }
@@ -351,14 +372,19 @@ impl Queue {
     /// are what a server that has just started can do without.
     pub(super) fn open_database(&mut self, database: &DatabaseName, now: Instant) {
         self.lane(database).is_closed = false;
-        self.throttles.restart(database, now);
+        self.limits.restart(database, now);
     }
 
-    /// The server gives no more connections than are in use. Answers their number where that is news.
-    pub(super) fn shrink(&mut self, database: &DatabaseName, now: Instant) -> Option<usize> {
+    /// The server gives no more connections than are in use: how many, where that is news, and whether
+    /// `concurrency: auto` comes to another number for it.
+    pub(super) fn shrink(
+        &mut self,
+        database: &DatabaseName,
+        now: Instant,
+    ) -> (Option<usize>, Option<PaceChange>) {
         let limit = self.in_flight(database).max(1);
-        let is_news = self.throttles.shrink(database, limit, now);
-        is_news.then_some(limit)
+        let (is_news, change) = self.limits.shrink(database, limit, now);
+        (is_news.then_some(limit), change)
     }
 
     /// Tenants of a database that will not be worked on.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::plan::HistorySnapshot;
-use crate::rollout::policy::DatabaseLimits;
+use crate::rollout::brake::ThrottleLimits;
+use crate::rollout::policy::{DatabaseLimits, Pace};
 use crate::tenant::{Presence, SchemaName, Tenant, TenantId};
 
 const ANYBODY: Gate<'static> = Gate::OPEN;
@@ -36,6 +37,7 @@ pub(in crate::rollout) fn job(database: &str, schema: &str) -> Job {
         last_failure: None,
         is_claimed: false,
         recorded: Recorded::default(),
+        ticket: Ticket::default(),
     }
 }
 
@@ -49,6 +51,8 @@ fn queue(fleet: usize, each: usize, jobs: Vec<Job>) -> Queue {
         .into();
     let concurrency = Concurrency {
         fleet: NonZeroUsize::new(fleet).unwrap(),
+        pace: Pace::Fixed,
+        throttle: ThrottleLimits::NONE,
         databases,
     };
     Queue::new(concurrency, jobs.into_iter())

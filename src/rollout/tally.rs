@@ -154,6 +154,7 @@ impl Tally {
             tenants,
             failures,
             newcomers: Vec::new(),
+            throttled: Vec::new(),
             error: None,
             duration,
         }

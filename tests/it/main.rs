@@ -19,3 +19,4 @@ mod steps;
 mod stock_refinery;
 mod stopping;
 mod terminal;
+mod throttle;

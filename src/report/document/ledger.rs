@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::pace::RecordedRow;
 use super::{Each, TenantKey};
 use crate::ledger::{AttemptRecord, RunDetail, RunRecord, RunTenantRecord};
 use crate::migration::Version;
@@ -64,12 +65,13 @@ pub fn runs_document(runs: &[RunRecord]) -> impl Serialize + '_ {
 /// The keys of a run, then its lists; `run`, `totals`, `tenants` and `failures` are where the
 /// document of `migrate` has them.
 #[derive(Serialize)]
-struct ShowDocument<'a, T, A> {
+struct ShowDocument<'a, T, A, E> {
     #[serde(flatten)]
     run: RunRow<'a>,
     tenants: T,
     failed_attempts: A,
     failures: Causes,
+    events: E,
 }
 
 /// Groups that only exist for this document.
@@ -146,6 +148,7 @@ pub fn show_document(detail: &RunDetail) -> impl Serialize + '_ {
         tenants: Each::of(&detail.tenants, RunTenantRow::of),
         failed_attempts: Each::of(&detail.failed_attempts, AttemptRow::of),
         failures: Causes(recorded_failures(detail)),
+        events: Each::of(&detail.events, RecordedRow::of),
     }
 }
 

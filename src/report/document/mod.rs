@@ -2,6 +2,7 @@
 //! are serialized row by row from what is there, so that 10,000 tenants need no second copy.
 
 mod ledger;
+mod pace;
 mod plan;
 mod run;
 
@@ -10,6 +11,7 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 
 pub use ledger::{runs_document, show_document, tenants_document};
+pub(super) use pace::PaceRow;
 pub use plan::{plan_document, status_document};
 pub use run::{Complaint, run_document, runless_document};
 pub(super) use run::{TenantKey, TenantRow};

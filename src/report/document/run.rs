@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::pace::ThrottledRow;
 use super::{Each, causes};
 use crate::migration::Version;
 use crate::run::{
@@ -19,6 +20,7 @@ struct RunDocument<'a, T, F> {
     tenants: T,
     failures: F,
     new: Vec<TenantKey<'a>>,
+    throttled: Vec<ThrottledRow<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
 }
@@ -93,6 +95,7 @@ struct RunlessDocument<'a> {
     tenants: [(); 0],
     failures: [(); 0],
     new: [(); 0],
+    throttled: [(); 0],
     #[serde(flatten)]
     complaint: Option<Complaint<'a>>,
 }
@@ -112,6 +115,7 @@ pub fn runless_document(
         tenants: [],
         failures: [],
         new: [],
+        throttled: [],
         complaint,
     }
 }
@@ -127,6 +131,7 @@ pub fn run_document(summary: &RunSummary) -> impl Serialize + '_ {
         tenants: Each::of(&summary.tenants, TenantRow::of),
         failures: causes(&summary.failures),
         new: summary.newcomers.iter().map(TenantKey::of).collect(),
+        throttled: summary.throttled.iter().map(ThrottledRow::of).collect(),
         error: summary.error.as_deref(),
     }
 }

@@ -28,7 +28,7 @@ fn expected_run() -> String {
         r#"{"database":"main","schema":"b\n","outcome":"failed","from":11,"to":11,"applied":[],"attempts":1,"duration_ms":12,"reason":null,"failure":"#,
         FAILURE,
         r#","notes":[]},{"database":"main","schema":"c","outcome":"skipped","from":11,"to":11,"applied":[],"attempts":0,"duration_ms":12,"reason":"not begun","failure":null,"notes":[]}],"#,
-        r#""failures":[{"count":1,"sqlstate":"23505","migration":"V12__unique_email","message":"could not create unique index \"users_email_key\"","tenants":["main/b\n"]}],"new":[]}"#,
+        r#""failures":[{"count":1,"sqlstate":"23505","migration":"V12__unique_email","message":"could not create unique index \"users_email_key\"","tenants":["main/b\n"]}],"new":[],"throttled":[]}"#,
         "\n",
     ]
     .concat()
@@ -111,7 +111,7 @@ fn events_and_the_document_as_the_last_line() {
     }
     let totals = r#""totals":{"tenants":3,"succeeded":1,"up_to_date":0,"failed":1,"interrupted":0,"skipped":1}"#;
     let expected = [
-        r#"{"event":"run_started","run":"20261123-161004-7f3a","resumes":null,"target":12,"to_migrate":2,"concurrency":8,"#,
+        r#"{"event":"run_started","run":"20261123-161004-7f3a","resumes":null,"target":12,"to_migrate":2,"concurrency":8,"auto":false,"#,
         totals,
         ",\"eta_ms\":null,\"deadline_ms\":null}\n",
         r#"{"event":"attempt_started","database":"main","schema":"a","attempt":1,"pending":1,"expected_ms":null}"#,

@@ -59,7 +59,7 @@ fn tried(schema: &str, attempt: u32, failure: Failure) -> AttemptRecord {
     }
 }
 
-fn detail() -> RunDetail {
+pub(super) fn detail() -> RunDetail {
     let mut broken = member("d", Some(Outcome::Failed));
     broken.reason = Some("the schema does not exist".to_owned());
     RunDetail {
@@ -77,6 +77,7 @@ fn detail() -> RunDetail {
             tried("c", 1, lock_timeout()),
             tried("c", 2, failure()),
         ],
+        events: Vec::new(),
     }
 }
 
@@ -167,7 +168,7 @@ fn documents_of_runs() {
     assert!(header.starts_with(r#"{"run":"20261123-161004-7f3a","command":"migrate""#));
     assert_eq!(
         lists,
-        r#"{"database":"main","schema":"b","outcome":"up_to_date","claimed":true,"from":11,"to":null,"attempts":1,"duration_ms":12,"reason":null},{"database":"main","schema":"c","outcome":"failed","claimed":true,"from":11,"to":null,"attempts":1,"duration_ms":12,"reason":null}],"failed_attempts":[{"database":"main","schema":"c","attempt":2,"ended_at":"2026-11-23T16:10:05Z","duration_ms":12,"outcome":"failed","applied":[],"failure":{"migration":"V12__unique_email","statement":1,"line":4,"sqlstate":"23505","class":"permanent","message":"could not create unique index \"users_email_key\"","detail":"Key (email)=(ann@example.com) is duplicated.","hint":null,"context":null,"blocked_by":null},"notes":[]}],"failures":[{"count":1,"sqlstate":"23505","migration":"V12__unique_email","message":"could not create unique index \"users_email_key\"","tenants":["main/c"]}]}
+        r#"{"database":"main","schema":"b","outcome":"up_to_date","claimed":true,"from":11,"to":null,"attempts":1,"duration_ms":12,"reason":null},{"database":"main","schema":"c","outcome":"failed","claimed":true,"from":11,"to":null,"attempts":1,"duration_ms":12,"reason":null}],"failed_attempts":[{"database":"main","schema":"c","attempt":2,"ended_at":"2026-11-23T16:10:05Z","duration_ms":12,"outcome":"failed","applied":[],"failure":{"migration":"V12__unique_email","statement":1,"line":4,"sqlstate":"23505","class":"permanent","message":"could not create unique index \"users_email_key\"","detail":"Key (email)=(ann@example.com) is duplicated.","hint":null,"context":null,"blocked_by":null},"notes":[]}],"failures":[{"count":1,"sqlstate":"23505","migration":"V12__unique_email","message":"could not create unique index \"users_email_key\"","tenants":["main/c"]}],"events":[]}
 "#
     );
 }

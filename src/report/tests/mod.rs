@@ -8,6 +8,7 @@ mod live;
 mod plans;
 mod statuses;
 mod summaries;
+mod throttling;
 
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -124,6 +125,7 @@ fn summary_of(outcome: RunOutcome, exit: ExitCode, tenants: Vec<TenantResult>) -
         failures: group_failures(failures),
         tenants,
         newcomers: Vec::new(),
+        throttled: Vec::new(),
         error: None,
         duration: Duration::from_millis(4_200),
     }
@@ -156,6 +158,7 @@ fn started(to_migrate: u64, totals: Totals) -> RolloutEvent {
         target: Some(12),
         to_migrate,
         concurrency: 8,
+        pace: crate::rollout::Pace::Fixed,
         totals,
         outlook: None,
         deadline: None,

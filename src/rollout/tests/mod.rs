@@ -1,6 +1,7 @@
 //! The engine with a ledger in memory and a migrator that does as it is told, in a time that tests let pass.
 
 mod deadlines;
+mod pacing;
 
 use std::collections::{HashMap, VecDeque};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::ledger::{Closing, Entries};
-use crate::migrator::{Applied, Assignment, MigrateError, MigrateErrorCause, Task};
+use crate::migrator::{Applied, Assignment, MigrateError, MigrateErrorCause, Pressure, Task};
 use crate::plan::{Action, HistorySnapshot, TenantPlan};
 use crate::run::{Failure, FailureClass, Progress};
 use crate::tenant::{DatabaseName, Presence, SchemaName, Tenant};
@@ -99,6 +100,12 @@ impl TenantMigrator for Scripted {
             }
         }
     }
+
+    async fn pressure(&self, _database: &DatabaseName) -> Result<Pressure, Box<Failure>> {
+        Ok(Pressure::default())
+    }
+
+    fn give_back(&self, _database: &DatabaseName, _connections: usize) {}
 
     async fn probe(&self, _database: &DatabaseName) -> Result<(), Box<Failure>> {
         if *self.is_away.lock().unwrap() {
@@ -201,6 +208,8 @@ impl Script {
             policy: RolloutPolicy {
                 concurrency: Concurrency {
                     fleet: limits.tenants,
+                    pace: Pace::Fixed,
+                    throttle: ThrottleLimits::NONE,
                     databases: [(DatabaseName::new("a"), limits)].into(),
                 },
                 retry: RetryPolicy {

@@ -40,6 +40,7 @@ fn the_document_of_a_run_without_anything_to_do() {
             }],
             "failures": [],
             "new": [],
+            "throttled": [],
         })
     );
 }
@@ -71,7 +72,7 @@ fn the_lines_of_migrate_as_ndjson() {
         lines[0],
         json!({
             "event": "run_started", "run": "string", "resumes": null, "target": 2, "to_migrate": 2,
-            "concurrency": 1, "totals": totals(2, 0, 0, 0), "eta_ms": "number",
+            "concurrency": 1, "auto": false, "totals": totals(2, 0, 0, 0), "eta_ms": "number",
             "deadline_ms": null,
         })
     );
@@ -192,6 +193,7 @@ fn the_document_of_show() {
                     "duration_ms": "number", "outcome": "failed", "applied": [], "failure": failure(), "notes": [],
                 }],
                 "failures": expected_run()["failures"],
+                "events": [],
             })]
         )
     );
@@ -236,6 +238,7 @@ fn expected_run() -> Value {
             "message": "could not create unique index \"one_each\"", "tenants": ["main/tenant_0002"],
         }],
         "new": [],
+        "throttled": [],
     })
 }
 

@@ -50,14 +50,14 @@ fn each_commands_help_names_its_flags() {
             &[
                 "--to <VERSION>",
                 "--dry-run",
-                "--concurrency <N>",
+                "--concurrency <N|auto>",
                 "--deadline <DURATION>",
             ][..],
         ),
         ("plan", &["--to <VERSION>"]),
         (
             "resume",
-            &["[RUN]", "--concurrency <N>", "--deadline <DURATION>"],
+            &["[RUN]", "--concurrency <N|auto>", "--deadline <DURATION>"],
         ),
         ("runs", &["--limit <N>"]),
         ("show", &["[RUN]"]),

@@ -19,6 +19,21 @@ pub(crate) struct PrivateServer {
 impl PrivateServer {
     /// Makes a server with lines for its `postgresql.conf` and starts it.
     pub(crate) fn start(settings: &[&str]) -> Self {
+        let server = Self::prepare();
+        let data = server.pgdata();
+        let data = data.to_str().expect("UTF-8");
+        let initdb = ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8"];
+        run(server
+            .command("initdb")
+            .args(initdb)
+            .args(["--no-locale", "--no-sync"]));
+        server.configure(settings);
+        server.pg_ctl(&["start"]);
+        server
+    }
+
+    /// A folder and a port.
+    fn prepare() -> Self {
         let folder = tempfile::Builder::new()
             .prefix("fleet-pg-")
             .tempdir()
@@ -28,24 +43,20 @@ impl PrivateServer {
             std::os::unix::fs::chown(folder.path(), Some(owner.uid), Some(owner.gid))
                 .expect("root may");
         }
-        let server = Self {
+        Self {
             port: free_port(),
             folder,
-        };
-        let data = server.pgdata();
-        let data = data.to_str().expect("UTF-8");
-        let initdb = ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8"];
-        run(server
-            .command("initdb")
-            .args(initdb)
-            .args(["--no-locale", "--no-sync"]));
-        let mut conf = std::fs::read_to_string(server.pgdata().join("postgresql.conf"))
-            .expect("initdb wrote it");
+        }
+    }
+
+    fn configure(&self, settings: &[&str]) {
+        let path = self.pgdata().join("postgresql.conf");
+        let mut conf = std::fs::read_to_string(&path).expect("initdb wrote it");
         for line in [
             "fsync = off",
             "listen_addresses = '127.0.0.1'",
             "unix_socket_directories = ''",
-            &format!("port = {}", server.port),
+            &format!("port = {}", self.port),
         ]
         .iter()
         .chain(settings)
@@ -54,9 +65,29 @@ impl PrivateServer {
             conf.push_str(line);
         }
         conf.push('\n');
-        std::fs::write(server.pgdata().join("postgresql.conf"), conf).expect("our own file");
-        server.pg_ctl(&["start"]);
-        server
+        std::fs::write(path, conf).expect("our own file");
+    }
+
+    /// Makes a streaming standby of this one and starts it, with lines for its own `postgresql.conf`. This
+    /// one stops for it: not every package of PostgreSQL has `pg_basebackup`.
+    pub(crate) fn standby(&self, settings: &[&str]) -> Self {
+        let standby = Self::prepare();
+        self.stop("fast");
+        let mut copy = Command::new("cp");
+        run(copy.arg("-a").arg(self.pgdata()).arg(standby.pgdata()));
+        self.start_again();
+        let source = format!(
+            "primary_conninfo = 'host=127.0.0.1 port={} user=postgres'",
+            self.port
+        );
+        standby.configure(&[&[source.as_str()], settings].concat());
+        let signal = standby.pgdata().join("standby.signal");
+        std::fs::write(&signal, "").expect("our own file");
+        if let Some(owner) = Owner::needed() {
+            std::os::unix::fs::chown(&signal, Some(owner.uid), Some(owner.gid)).expect("root may");
+        }
+        standby.pg_ctl(&["start"]);
+        standby
     }
 
     /// The URL of a database.
