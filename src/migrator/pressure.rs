@@ -30,7 +30,7 @@ pub struct Pressure {
     pub workers: u64,
     /// Active sessions that are not fleet's.
     pub active_sessions: u64,
-    /// Sessions that are not fleet's and wait for a lock; not for an advisory one.
+    /// Sessions of this database that are not fleet's and wait for a lock; not for an advisory one.
     pub lock_waits: u64,
     /// Those of them that wait for fleet's sessions.
     pub behind_fleet: u64,

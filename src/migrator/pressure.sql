@@ -15,8 +15,10 @@ WITH own AS MATERIALIZED (
            a.application_name IN (own.sessions, own.ledger) AS is_own,
            a.backend_type IS NULL AS is_hidden,
            a.state IS NOT DISTINCT FROM 'active' AS is_active,
-           -- advisory locks are waited for by design: queues and leaders of applications
-           a.wait_event_type IS NOT DISTINCT FROM 'Lock' AND a.wait_event <> 'advisory' AS is_waiting
+           -- advisory locks are waited for by design: queues and leaders of applications. What is locked in other
+           -- databases is not fleet's doing.
+           a.wait_event_type IS NOT DISTINCT FROM 'Lock' AND a.wait_event <> 'advisory'
+             AND a.datid = own.database AS is_waiting
     FROM backend a, own
     WHERE a.backend_type = 'client backend'
        OR (a.backend_type IS NULL AND a.datid IS NOT NULL AND a.usesysid IS NOT NULL)
@@ -53,7 +55,7 @@ SELECT seen.slots,
        -- whose turn it is to wait, everybody may see; it costs more to look there
        CASE WHEN seen.hidden = 0 THEN seen.waiting ELSE
          (SELECT count(DISTINCT l.pid) FROM pg_catalog.pg_locks l JOIN session s ON s.pid = l.pid
-          WHERE NOT l.granted AND l.locktype <> 'advisory' AND NOT s.is_own) END,
+          WHERE NOT l.granted AND l.locktype <> 'advisory' AND NOT s.is_own AND s.datid = own.database) END,
        (SELECT count(*) FROM (SELECT pid FROM session WHERE is_waiting AND NOT is_own LIMIT 50) w
         WHERE EXISTS (SELECT FROM unnest(pg_catalog.pg_blocking_pids(w.pid)) AS b(pid) JOIN session s ON s.pid = b.pid
                       WHERE s.is_own)),
