@@ -34,8 +34,10 @@ const LEAST_PERCENT: f64 = 5.0;
 /// At the same number fewer a second by so much are a sign of trouble, in per cent.
 const TROUBLE_PERCENT: f64 = 30.0;
 
-/// How soon another number is tried again, at the earliest, and after how many samples.
-const AGAIN: Duration = Duration::from_secs(5);
+/// How soon another number is tried again, at the earliest: later and later while that is in vain. And
+/// after how many samples.
+const AGAIN: Duration = Duration::from_secs(2);
+const AGAIN_AT_LAST: Duration = Duration::from_secs(30);
 const AGAIN_SAMPLES: u32 = 4;
 
 /// How long no higher number is tried after there were reasons to step back.
@@ -56,6 +58,7 @@ pub(super) struct Governor {
     round: Round,
     samples: u32,
     again_at: Instant,
+    again_in: Duration,
 }
 
 #[derive(Clone, Copy)]
@@ -100,6 +103,7 @@ impl Governor {
             round: Round::new(1, tenants, true, now),
             samples: 0,
             again_at: now,
+            again_in: AGAIN,
         }
     }
 
@@ -149,49 +153,64 @@ impl Governor {
         self.round = Round::new(number, self.tenants, self.is_rising, now);
     }
 
-    /// Whether another number was worth it.
+    /// Whether another number was worth it. One that seems not to be while it rises is compared once more,
+    /// with what the lower one brings now: servers become slower in the middle of a deploy, and the first
+    /// tenants may have been the quick ones.
     fn judge(&mut self, trial: Trial, rate: f64, now: Instant) -> PaceReason {
         let Trial { from, rate: before } = trial;
         let percent = (rate / before - 1.0) * 100.0;
         if self.tenants < from {
-            // fewer at a time, because all had become slower
             if percent >= -WORTH_PERCENT {
                 self.rate = Some(rate);
-                return self.stay(PaceReason::NoLoss, now);
+                let reason = if self.is_rising {
+                    PaceReason::NoGain
+                } else {
+                    PaceReason::NoLoss
+                };
+                return self.stay(reason, now);
+            }
+            if self.is_rising {
+                return self.rise_from(from, before, PaceReason::Faster, now);
             }
             return self.go_back(trial, PaceReason::NoGain, now);
         }
         #[expect(clippy::cast_precision_loss, reason = "at most some thousand")]
         let step = ((self.tenants - from) as f64 / from as f64).min(1.0);
         if percent >= (WORTH_PERCENT * step).max(LEAST_PERCENT) {
-            self.rate = Some(rate);
-            if self.is_rising && self.tenants < self.bound() {
-                return self.try_another(self.tenants * 2, rate, PaceReason::Faster, now);
-            }
-            let reason = if self.tenants < self.bound() {
-                PaceReason::Faster
-            } else {
-                self.why_bound()
-            };
-            return self.stay(reason, now);
+            // what was found before was too low
+            self.is_rising = true;
+            self.again_in = AGAIN;
+            return self.rise_from(self.tenants, rate, PaceReason::Faster, now);
         }
-        if self.is_rising && percent > -WORTH_PERCENT {
-            // no worse: the useful number lies between the two
-            self.rate = Some(rate);
-            return self.stay(PaceReason::NoGain, now);
+        if self.is_rising {
+            return self.try_another(from, rate, PaceReason::Trial, now);
         }
+        self.again_in = (self.again_in * 2).min(AGAIN_AT_LAST);
         self.go_back(trial, PaceReason::NoGain, now)
+    }
+
+    /// A number is worth it: the double is tried, unless there may be no more.
+    fn rise_from(
+        &mut self,
+        tenants: usize,
+        rate: f64,
+        reason: PaceReason,
+        now: Instant,
+    ) -> PaceReason {
+        self.rate = Some(rate);
+        self.set(tenants, now);
+        if self.tenants < self.bound() {
+            return self.try_another(self.tenants * 2, rate, reason, now);
+        }
+        let reason = self.why_bound();
+        self.stay(reason, now)
     }
 
     /// What to do after a sample at a number that is not on trial.
     fn consider(&mut self, rate: f64, now: Instant) -> Option<PaceReason> {
         let known = self.rate.replace(rate);
         if self.is_rising {
-            if self.tenants < self.bound() {
-                return Some(self.try_another(self.tenants * 2, rate, PaceReason::Trial, now));
-            }
-            let reason = self.why_bound();
-            return Some(self.stay(reason, now));
+            return Some(self.rise_from(self.tenants, rate, PaceReason::Trial, now));
         }
         self.samples += 1;
         if now < self.again_at || self.samples < AGAIN_SAMPLES {
@@ -243,7 +262,7 @@ impl Governor {
         self.is_rising = false;
         self.trial = None;
         self.samples = 0;
-        self.again_at = self.again_at.max(now + AGAIN);
+        self.again_at = self.again_at.max(now + self.again_in);
         self.begin_round(now);
         reason
     }

@@ -20,6 +20,8 @@ struct Model {
     harm: f64,
     /// What a new connection costs.
     connecting: Duration,
+    /// How much slower all become with each tenant that is done.
+    tiring: f64,
 }
 
 struct Outcome {
@@ -35,6 +37,7 @@ impl Model {
             room,
             harm: 0.0,
             connecting: Duration::from_millis(10),
+            tiring: 0.0,
         }
     }
 
@@ -45,20 +48,21 @@ impl Model {
     }
 
     /// Runs a fleet through. `at_a_time`: a fixed number instead of the governor's.
-    fn run(&self, fleet: usize, ceiling: usize, at_a_time: Option<usize>) -> Outcome {
+    fn run(&self, fleet: u32, ceiling: usize, at_a_time: Option<usize>) -> Outcome {
         let mut random = fastrand::Rng::with_seed(7);
         let begin = Instant::now();
         let mut now = begin;
         let mut governor = Governor::new(ceiling, now);
         // what is left to do for each, in seconds of its own
         let mut running: Vec<(f64, Ticket)> = Vec::new();
-        let (mut started, mut connections) = (0, 0);
+        let (mut started, mut connections) = (0_u32, 0);
         let mut numbers = vec![governor.tenants()];
         while started < fleet || !running.is_empty() {
             let limit = at_a_time.unwrap_or(governor.tenants());
             assert!((1..=ceiling).contains(&limit));
             while started < fleet && running.len() < limit {
-                let mut work = self.each.mul_f64(0.8 + 0.4 * random.f64());
+                let tired = 1.0 + self.tiring * f64::from(started);
+                let mut work = self.each.mul_f64((0.8 + 0.4 * random.f64()) * tired);
                 if running.len() >= connections {
                     connections += 1;
                     work += self.connecting;
@@ -85,7 +89,7 @@ impl Model {
     }
 
     /// How long it takes beside the best fixed number.
-    fn ratio(&self, fleet: usize, ceiling: usize) -> f64 {
+    fn ratio(&self, fleet: u32, ceiling: usize) -> f64 {
         let best = (1..=ceiling).map(|fixed| self.run(fleet, ceiling, Some(fixed)).took);
         let best = best.min().unwrap();
         self.run(fleet, ceiling, None).took.as_secs_f64() / best.as_secs_f64()
@@ -137,6 +141,20 @@ fn it_goes_back_where_more_at_a_time_do_harm() {
     let outcome = model.run(5_000, 64, None);
     assert!(outcome.tenants <= 8, "{:?}", outcome.numbers);
     assert!(model.ratio(5_000, 64) < 1.2);
+}
+
+#[test]
+fn a_server_that_becomes_slower_does_not_keep_it_low() {
+    for tiring in [0.02, 0.05] {
+        let model = Model {
+            tiring,
+            ..Model::new(20, 100)
+        };
+        let outcome = model.run(200, 8, None);
+        assert_eq!(outcome.tenants, 8, "{tiring}: {:?}", outcome.numbers);
+        let ratio = model.ratio(200, 8);
+        assert!(ratio < 1.3, "{tiring}: {ratio}");
+    }
 }
 
 #[test]
