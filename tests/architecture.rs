@@ -16,7 +16,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("pg", 2, &["run", "tenant"]),
     ("inventory", 2, &["tenant"]),
     ("source", 2, &["migration", "sql"]),
-    ("history", 2, &["pg", "plan", "tenant"]),
+    ("history", 2, &["migration", "pg", "plan", "tenant"]),
     (
         "migrator",
         2,
