@@ -70,11 +70,22 @@ impl AtATime {
 
 /// `throttled to 2: replica lag 45 s (limit 30 s)`.
 fn throttled_to(tenants: usize, reason: ThrottleReason) -> String {
-    let why = measured(reason);
+    let why = briefly(reason);
     match tenants {
         0 => format!("paused: {why}"),
         _ if reason.value > reason.limit => format!("throttled to {tenants}: {why}"),
         _ => format!("easing, {tenants} at a time: {why}"),
+    }
+}
+
+/// The same in as few words as the bar's line has room for.
+fn briefly(reason: ThrottleReason) -> String {
+    match reason.measure {
+        Measure::ReplicaLagMs | Measure::ActiveSessions => measured(reason),
+        Measure::LockWaits => {
+            let waits = count_u64(reason.value, "lock wait");
+            format!("{waits} (limit {})", reason.limit)
+        }
     }
 }
 

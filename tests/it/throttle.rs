@@ -156,7 +156,7 @@ fn the_bar_says_that_a_run_is_paused_and_a_signal_ends_it() {
     let (held, _queue) = queue_of(&db, 2);
     let mut terminal = Terminal::start(&fleet, &["migrate"], "xterm-256color", 100);
     wait_until("the bar says it", || {
-        terminal.shows(&["0/6", "paused: 2 sessions wait for locks (limit 1)"])
+        terminal.shows(&["0/6", "paused: 2 lock waits (limit 1)"])
     });
 
     terminal.press(b"\x03");

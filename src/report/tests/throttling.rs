@@ -149,7 +149,7 @@ fn the_bar_says_how_many_at_a_time_and_why() {
     ];
     assert_eq!(
         bar(&two),
-        " 0/197 0 %  other paused: 12 sessions wait for locks (limit 10), and 1 more database"
+        " 0/197 0 %  other paused: 12 lock waits (limit 10), and 1 more database"
     );
 }
 
