@@ -425,3 +425,8 @@ impl FailureCause {
         }
     }
 }
+
+/// Whole milliseconds, as the ledger and the documents have them.
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

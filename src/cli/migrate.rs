@@ -110,7 +110,8 @@ impl Order {
             fleet.plan(set, self.target, tenants.clone()).await
         });
         let plan = stop.planning(planned).await?;
-        fleet.warm_up(&plan, self.concurrency);
+        let policy = self.policy(fleet, &plan, stop.deadline);
+        fleet.warm_up(&plan, &policy.concurrency);
         let opened = lease
             .open(
                 &self.new_run(fleet, &plan, set),
@@ -120,7 +121,7 @@ impl Order {
         let rollout = Rollout {
             migrator: Arc::new(fleet.migrator(set, &plan, opened.dead_sessions)),
             ledger: opened.ledger,
-            policy: self.policy(fleet, &plan, stop.deadline),
+            policy,
             run: opened.run,
             newcomers: Box::pin(fleet.newcomers(&self.selection, known)),
             resumes: self.resumes,

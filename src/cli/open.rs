@@ -1,6 +1,8 @@
 //! What it takes to open a fleet: sessions and their settings, servers that are not ready yet, the
 //! embedded one.
 
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -9,13 +11,14 @@ use futures_util::future::join_all;
 
 use super::error::{self, Refusal};
 use super::fleet::{Fleet, Found, OpenDatabase};
-use super::options::{AtATime, Selection};
+use super::options::Selection;
 use super::output::Output;
 use crate::config::{Config, Url};
 use crate::pg::{self, ConnectionUrl, EmbeddedLease, EmbeddedServer, PgError, SessionOptions};
 use crate::plan::{Action, Plan};
 use crate::report;
-use crate::rollout::FIRST_AT_A_TIME;
+use crate::rollout::Concurrency;
+use crate::tenant::DatabaseName;
 
 /// How long one host may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,20 +96,24 @@ pub(super) async fn reach(
 }
 
 impl Fleet {
-    /// Opens the connections that a plan will need, while the run is being recorded. Nobody waits for that: who
-    /// needs one finds it open, or on its way.
-    pub(super) fn warm_up(&self, plan: &Plan, concurrency: Option<AtATime>) {
-        let of_config = AtATime(self.config.execution.concurrency);
-        let AtATime(at_a_time) = concurrency.unwrap_or(of_config);
-        let at_a_time = at_a_time.unwrap_or(FIRST_AT_A_TIME);
-        for (name, limits) in self.database_limits() {
-            let to_migrate = plan.tenants.iter().filter(|tenant| {
-                tenant.tenant.id.database == name && matches!(tenant.action, Action::Migrate(_))
-            });
-            let needed = limits.tenants.min(at_a_time).get().min(to_migrate.count());
-            let Some(pool) = self.pool(&name).cloned() else {
+    /// Opens the connections that a plan needs at first, while the run is being recorded. Nobody waits for that:
+    /// who needs one finds it open, or on its way.
+    pub(super) fn warm_up(&self, plan: &Plan, concurrency: &Concurrency) {
+        let mut to_migrate: HashMap<&DatabaseName, usize> = HashMap::new();
+        for tenant in &plan.tenants {
+            if matches!(tenant.action, Action::Migrate(_)) {
+                *to_migrate.entry(&tenant.tenant.id.database).or_default() += 1;
+            }
+        }
+        let Some(sharing) = NonZeroUsize::new(to_migrate.len()) else {
+            return;
+        };
+        for (name, tenants) in to_migrate {
+            let Some(pool) = self.pool(name).cloned() else {
                 continue;
             };
+            let needed = concurrency.at_first(name, sharing).min(tenants);
+            let name = name.clone();
             tokio::spawn(async move {
                 // what is in the way will be told by those who need a connection
                 let opening = (0..needed).map(async |_| drop(pg::checkout(&pool, &name).await));

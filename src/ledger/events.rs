@@ -10,7 +10,7 @@ use tokio_postgres::{Row, Transaction};
 use super::control::Control;
 use super::rows::json;
 use super::{LedgerError, RunEventRecord};
-use crate::run::{Measure, PaceChange, PaceReason, RunId, ThrottleReason};
+use crate::run::{Measure, PaceChange, PaceReason, RunId, ThrottleReason, milliseconds};
 use crate::tenant::DatabaseName;
 
 /// One change, to be recorded.
@@ -54,7 +54,7 @@ fn event_row(event: &RunEvent) -> EventRow<'_> {
             ..row
         },
         PaceChange::Released { after } => EventRow {
-            lasted_ms: Some(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+            lasted_ms: Some(milliseconds(after)),
             ..row
         },
         PaceChange::Found { tenants, reason } => EventRow {

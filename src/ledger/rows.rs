@@ -1,7 +1,5 @@
 //! What is written of a run, as rows: one statement for all of them.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use tokio_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
@@ -9,7 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::run::NewRunTenant;
 use super::{AfterAttempt, AttemptEnd, Claim, Closing, LastSeen, LedgerError};
 use crate::migration::Version;
-use crate::run::RunId;
+use crate::run::{RunId, milliseconds};
 use crate::tenant::TenantId;
 
 #[derive(Serialize)]
@@ -242,10 +240,6 @@ fn end_row(end: &AttemptEnd) -> EndRow<'_> {
         blocked_by: failure.and_then(|f| f.blocked_by.as_deref()),
         notes: &end.notes,
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Rows as one parameter. NUL, which `jsonb` cannot hold, never comes from PostgreSQL's own texts.

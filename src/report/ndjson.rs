@@ -1,7 +1,7 @@
 //! Every event as one line of JSON, as it happens; the last line is the run's document.
 
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -13,6 +13,7 @@ use crate::migration::Version;
 use crate::rollout::{Pace, RolloutEvent};
 use crate::run::{
     AttemptNumber, CancelReason, Failure, Measure, Progress, RunId, StopSignal, Totals,
+    milliseconds,
 };
 
 /// Lines for scripts that follow a run.
@@ -309,10 +310,6 @@ fn progress_line<'a>(tenant: TenantKey<'a>, progress: &'a Progress) -> Line<'a> 
         Progress::Settled(note) => Line::StepSettled { tenant, note },
         Progress::Waiting(holder) => Line::Waiting { tenant, holder },
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn reason_word(reason: CancelReason) -> &'static str {

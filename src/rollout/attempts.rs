@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::dispatcher::Dispatcher;
 use super::event::RolloutEvent;
 use super::health::of_given_up;
-use super::queue::{Job, Recorded};
+use super::queue::{Job, Queue, Recorded};
 use super::tally::Stopped;
 use super::worker::AttemptReport;
 use crate::ledger::{AfterAttempt, AttemptEnd, Ledger, Left, Past};
@@ -137,28 +137,28 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
 
     /// What comes next waits for all others in the database: the slot is for somebody else meanwhile.
     fn defer(&mut self, job: Job) {
-        if self.stopped.is_some() {
-            self.leave(job);
-        } else if let Some(why) = self.health.given_up(job.database()) {
-            let verdict = of_given_up(&job, why);
-            self.leave_with(job, verdict);
-        } else {
-            self.put_off(&job);
-            self.queue.defer(job);
-        }
+        let is_over = self.stopped.is_some();
+        self.hand_back(job, is_over, Queue::defer);
     }
 
     /// Its index is built, and the turn is for the next tenant. A drain lets it go on all the same: it was in
     /// flight. Between two of its migrations is a good place to stop where there is no time for the rest.
     fn give_turn_on(&mut self, job: Job) {
-        if self.abort.is_cancelled() || (self.stopped.is_some() && !self.is_in_time(&job)) {
+        let is_stopping = self.stopped.is_some();
+        let is_over = self.abort.is_cancelled() || (is_stopping && !self.is_in_time(&job));
+        self.hand_back(job, is_over, |queue, job| queue.go_on(job, is_stopping));
+    }
+
+    /// Puts a tenant back among those that a worker may take, unless there is no more work for it.
+    fn hand_back(&mut self, job: Job, is_over: bool, place: impl FnOnce(&mut Queue, Job)) {
+        if is_over {
             self.leave(job);
         } else if let Some(why) = self.health.given_up(job.database()) {
             let verdict = of_given_up(&job, why);
             self.leave_with(job, verdict);
         } else {
             self.put_off(&job);
-            self.queue.go_on(job, self.stopped.is_some());
+            place(&mut self.queue, job);
         }
     }
 

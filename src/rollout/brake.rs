@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::migrator::Pressure;
-use crate::run::{Measure, PaceChange, ThrottleReason};
+use crate::run::{Measure, PaceChange, ThrottleReason, milliseconds};
 
 /// Limits of what fleet may do to a server.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -96,10 +96,6 @@ impl ThrottleLimits {
         }
         measures
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Over the limit.

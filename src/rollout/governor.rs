@@ -6,7 +6,6 @@
 //! millisecond is done before a timer would have fired once, and one of slow tenants has nothing to
 //! show for a minute.
 
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,8 +13,7 @@ use tokio::time::Instant;
 use crate::run::PaceReason;
 
 /// How many tenants of a database at a time at first.
-pub const FIRST_AT_A_TIME: NonZeroUsize = NonZeroUsize::new(2).unwrap();
-const FIRST: usize = FIRST_AT_A_TIME.get();
+pub(super) const FIRST_AT_A_TIME: usize = 2;
 
 /// Tenants that finish before a number is judged, for each one at a time.
 const SAMPLE: usize = 4;
@@ -92,7 +90,7 @@ pub(super) struct Ticket {
 impl Governor {
     /// At most `ceiling` tenants at a time.
     pub(super) fn new(ceiling: usize, now: Instant) -> Self {
-        let tenants = FIRST.min(ceiling);
+        let tenants = FIRST_AT_A_TIME.min(ceiling);
         Self {
             ceiling,
             available: ceiling,
@@ -343,7 +341,7 @@ impl Round {
     fn rate(&self, tenants: usize, now: Instant) -> Option<f64> {
         let lasted = now - self.counted_from;
         let enough = if self.is_hasty && lasted >= LONG {
-            tenants.max(FIRST)
+            tenants.max(FIRST_AT_A_TIME)
         } else {
             SAMPLE * tenants
         };

@@ -167,7 +167,11 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         let cause = report.result.as_ref().err().map(|error| &error.cause);
         let is_work = !matches!(
             cause,
-            Some(MigrateErrorCause::Unreachable(_) | MigrateErrorCause::Deferred)
+            Some(
+                MigrateErrorCause::Unreachable(_)
+                    | MigrateErrorCause::Deferred
+                    | MigrateErrorCause::TurnOver
+            )
         );
         let database = job.database().clone();
         // the last ones finish with ever fewer beside them

@@ -35,7 +35,6 @@ pub use brake::{SessionLimit, ThrottleLimits};
 pub use deadline::Deadline;
 use dispatcher::Dispatcher;
 pub use event::{Outlook, RolloutEvent};
-pub use governor::FIRST_AT_A_TIME;
 pub use policy::{Concurrency, DatabaseLimits, FailureBudget, Pace, RetryPolicy, RolloutPolicy};
 pub use shutdown::{StopHandle, StopRequest, StopWatch, stop_channel};
 pub use tally::settled;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::brake::ThrottleLimits;
 use super::deadline::Deadline;
+use super::governor::FIRST_AT_A_TIME;
 use crate::tenant::DatabaseName;
 
 /// How many tenants are worked on at a time.
@@ -44,6 +45,15 @@ impl Concurrency {
     pub(super) fn limit(&self, database: &DatabaseName) -> usize {
         let limits = self.databases.get(database);
         limits.map_or(1, |limits| limits.tenants.get())
+    }
+
+    /// How many tenants of a database there can be at first, where so many databases share what the fleet may.
+    pub fn at_first(&self, database: &DatabaseName, sharing: NonZeroUsize) -> usize {
+        let most = match self.pace {
+            Pace::Fixed => self.fleet.get().div_ceil(sharing.get()),
+            Pace::Auto => FIRST_AT_A_TIME,
+        };
+        most.min(self.limit(database))
     }
 
     /// How many tenants of a database with a step that waits for all others.

@@ -9,7 +9,7 @@ use super::{Each, TenantKey};
 use crate::ledger::{AttemptRecord, RunDetail, RunRecord, RunTenantRecord};
 use crate::migration::Version;
 use crate::report::causes::recorded_failures;
-use crate::run::{AttemptNumber, Failure, FailureGroup, Outcome, RunId, Totals};
+use crate::run::{AttemptNumber, Failure, FailureGroup, Outcome, RunId, Totals, milliseconds};
 use crate::tenant::{Labels, Presence, Tenant};
 
 #[derive(Serialize)]
@@ -44,7 +44,7 @@ impl<'a> RunRow<'a> {
             state: run.state.as_str(),
             started_at: &run.started_at,
             finished_at: run.finished_at.as_deref(),
-            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            duration_ms: milliseconds(duration),
             target: run.target,
             set_fingerprint: &run.set_fingerprint,
             started_by: &run.started_by,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::ledger::RunEventRecord;
-use crate::run::{PaceChange, PaceReason, ThrottleReason, Throttled};
+use crate::run::{PaceChange, PaceReason, ThrottleReason, Throttled, milliseconds};
 use crate::tenant::DatabaseName;
 
 /// One change.
@@ -37,7 +37,7 @@ impl<'a> PaceRow<'a> {
             },
             PaceChange::Released { after } => Self::ThrottleReleased {
                 database,
-                after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+                after_ms: milliseconds(after),
             },
             PaceChange::Found { tenants, reason } => Self::ConcurrencyChanged {
                 database,
@@ -77,7 +77,7 @@ impl<'a> ThrottledRow<'a> {
     pub(super) fn of(throttled: &'a Throttled) -> Self {
         Self {
             database: throttled.database.as_str(),
-            duration_ms: u64::try_from(throttled.lasted.as_millis()).unwrap_or(u64::MAX),
+            duration_ms: milliseconds(throttled.lasted),
             worst: throttled.worst,
         }
     }

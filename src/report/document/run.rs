@@ -7,6 +7,7 @@ use super::{Each, causes};
 use crate::migration::Version;
 use crate::run::{
     AttemptNumber, ExitCode, Failure, Outcome, RunOutcome, RunSummary, TenantResult, Totals,
+    milliseconds,
 };
 use crate::tenant::TenantId;
 
@@ -67,7 +68,7 @@ impl<'a> TenantRow<'a> {
             to: result.to,
             applied: &result.applied,
             attempts: result.attempts,
-            duration_ms: u64::try_from(result.duration.as_millis()).unwrap_or(u64::MAX),
+            duration_ms: milliseconds(result.duration),
             reason: result.reason.as_deref(),
             failure: result.failure.as_ref(),
             notes: &result.notes,
