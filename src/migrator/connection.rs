@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Applied;
 use super::failure::{self, Guard};
-use super::message::{Envelope, ExpectedHead, Message, Part, Setup};
+use super::message::{Envelope, ExpectedHead, Message, Part, Piece, Setup};
 use super::watch::{self, Mark, Watch};
 use crate::crash;
 use crate::migration::{Migration, SessionUse, TransactionMode};
@@ -134,8 +134,8 @@ impl<T: Fn(Progress) + Send + Sync> AsyncTransaction for TenantConnection<'_, T>
                 self.run_steps(stepwise).await
             }
             _ => {
-                let message = self.envelope.message(&migrations, self.expected, &now());
-                self.send(&message, &migrations).await
+                let pieces: Vec<Piece> = migrations.iter().copied().map(Piece::Migration).collect();
+                self.send(&pieces).await
             }
         };
         match result {
@@ -186,8 +186,9 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
         self.envelope.setup = Setup::None;
     }
 
-    /// Sends one transaction and follows it to its end.
-    async fn send(&self, message: &Message, migrations: &[&Migration]) -> Result<(), End> {
+    /// Runs these files in one transaction and follows it to its end.
+    async fn send(&self, pieces: &[Piece<'_>]) -> Result<(), End> {
+        let message = &self.envelope.message(pieces, self.expected, &now());
         let mark = Mark::Own(self.envelope.mark());
         let watch = Watch::new(self.pool, &self.envelope.schema, mark, message.text.len());
         let completed = |statement| crash_in_transaction(message, statement);
@@ -197,7 +198,7 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
                 Ok(())
             }
             Err(Broken::Error(error, completed)) => {
-                let (failure, guard) = failure::explain(message, migrations, completed, &error);
+                let (failure, guard) = failure::explain(message, pieces, completed, &error);
                 Err(self.end(&error, failure, guard, &watch).await)
             }
             Err(Broken::NoAnswer(why)) => Err(no_answer(why)),

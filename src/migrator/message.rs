@@ -5,8 +5,10 @@
 //! with one `CommandComplete`, so that their count names the statement that failed, also where
 //! PostgreSQL gives no position.
 
+use std::fmt;
+
 use super::lock;
-use crate::migration::{Migration, Version};
+use crate::migration::{Migration, Place, Version};
 use crate::plan::{self, HistorySnapshot, VersionColumn};
 use crate::tenant::{SchemaName, quote_identifier, quote_literal};
 
@@ -70,6 +72,38 @@ impl ExpectedHead {
             Some(head) => format!(
                 "NOT EXISTS (SELECT FROM {history} WHERE version={head}) OR EXISTS (SELECT FROM {history} WHERE version>{head})"
             ),
+        }
+    }
+}
+
+/// A file that runs in a transaction, with what records it there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Piece<'a> {
+    /// A migration and its history row.
+    Migration(&'a Migration),
+}
+
+impl Piece<'_> {
+    /// What is sent of the file.
+    pub(super) fn body(&self) -> &str {
+        match self {
+            Self::Migration(migration) => &migration.body,
+        }
+    }
+
+    /// Where its statements begin.
+    pub(super) fn statements(&self) -> &[Place] {
+        match self {
+            Self::Migration(migration) => &migration.statements,
+        }
+    }
+}
+
+/// What it is called in a failure.
+impl fmt::Display for Piece<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Migration(migration) => migration.fmt(f),
         }
     }
 }
@@ -157,10 +191,10 @@ impl Envelope {
         )
     }
 
-    /// Builds the message that applies these migrations in one transaction.
+    /// Builds the message that runs these files in one transaction, each with what records it.
     pub(super) fn message(
         &self,
-        migrations: &[&Migration],
+        pieces: &[Piece],
         mut expected: ExpectedHead,
         applied_on: &str,
     ) -> Message {
@@ -168,8 +202,8 @@ impl Envelope {
         let mut statements = prefix.len();
         let mut text = prefix.join(";");
         let mut characters = text.chars().count();
-        let mut files = Vec::with_capacity(migrations.len());
-        for (index, migration) in migrations.iter().enumerate() {
+        let mut files = Vec::with_capacity(pieces.len());
+        for (index, piece) in pieces.iter().enumerate() {
             if index > 0 {
                 // what the file before has set is not for this one
                 let settings = format!(";{}", self.settings_again().join(";"));
@@ -179,18 +213,23 @@ impl Envelope {
             }
             text.push_str(";\n");
             characters += 2;
+            let body_characters = piece.body().chars().count();
             files.push(FilePlace {
                 characters_before: characters,
-                characters: migration.body.chars().count(),
+                characters: body_characters,
                 statements_before: statements,
-                statements: migration.statements.len(),
+                statements: piece.statements().len(),
             });
-            text.push_str(&migration.body);
+            text.push_str(piece.body());
+            let record = match piece {
+                Piece::Migration(migration) => self.history_row(migration, expected, applied_on),
+            };
             // a file may end in a comment or lack its last semicolon
-            let tail = format!("\n;{}", self.history_row(migration, expected, applied_on));
+            let tail = format!("\n;{record}");
             text.push_str(&tail);
-            characters += migration.body.chars().count() + tail.chars().count();
-            statements += migration.statements.len() + 1;
+            characters += body_characters + tail.chars().count();
+            statements += piece.statements().len() + 1;
+            let Piece::Migration(migration) = piece;
             expected = expected.with(migration.version());
         }
         text.push_str(";COMMIT");
@@ -325,7 +364,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::migration::{Place, SessionUse, TransactionMode};
+    use crate::migration::{SessionUse, TransactionMode};
 
     fn migration(stem: &str, sql: &str, statements: usize) -> Migration {
         Migration {
@@ -338,6 +377,10 @@ mod tests {
             session: SessionUse::None,
             out_of_order: false,
         }
+    }
+
+    fn pieces<'a>(a: &'a Migration, b: &'a Migration) -> [Piece<'a>; 2] {
+        [Piece::Migration(a), Piece::Migration(b)]
     }
 
     fn envelope(setup: Setup) -> Envelope {
@@ -361,7 +404,7 @@ mod tests {
             migration("V2__b", "three -- end", 1),
         );
         let start = ExpectedHead(None);
-        let message = envelope(Setup::History).message(&[&a, &b], start, "now");
+        let message = envelope(Setup::History).message(&pieces(&a, &b), start, "now");
         let prefix = message.files[0].statements_before;
         assert_eq!(prefix, 4);
         assert_eq!(message.part(prefix - 1), Part::Prefix);
@@ -382,7 +425,7 @@ mod tests {
         let (a, b) = (migration("V3__a", "x", 1), migration("V4__b", "y", 1));
         let expected = ExpectedHead(Some(2));
         let text = envelope(Setup::None)
-            .message(&[&a, &b], expected, "now")
+            .message(&pieces(&a, &b), expected, "now")
             .text;
         assert!(text.contains("WHERE version>2)"));
         assert!(text.contains("WHERE version>3)"));

@@ -8,6 +8,7 @@ mod lock;
 mod message;
 mod notes;
 mod pressure;
+mod reading;
 mod refinery;
 mod settle;
 mod steps;

@@ -8,7 +8,6 @@ use deadpool_postgres::Object;
 use refinery_core::Target;
 use refinery_core::traits::r#async::AsyncMigrate;
 use time::OffsetDateTime;
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{End, OWN_TIMEOUT, TenantConnection};
@@ -22,7 +21,7 @@ use crate::crash;
 use crate::history;
 use crate::migration::{Migration, MigrationSet, SessionUse, TransactionMode, Version};
 use crate::pg::{self, CancelHandle, Pool};
-use crate::plan::{self, Action, HistorySnapshot, VersionColumn};
+use crate::plan::{HistorySnapshot, VersionColumn};
 use crate::run::{Failure, FailureClass, Progress};
 use crate::tenant::{DatabaseName, SchemaName};
 
@@ -60,9 +59,9 @@ pub struct MigrationSettings {
 /// Migrates tenants with refinery.
 pub struct RefineryMigrator {
     databases: HashMap<DatabaseName, TenantDatabase>,
-    set: Arc<MigrationSet>,
-    target: Option<Version>,
-    settings: MigrationSettings,
+    pub(super) set: Arc<MigrationSet>,
+    pub(super) target: Option<Version>,
+    pub(super) settings: MigrationSettings,
 }
 
 /// A tenant's attempt once its history is known: what is applied, and what is to come first.
@@ -108,32 +107,6 @@ impl RefineryMigrator {
             settings: database.pool.transaction_settings().to_vec(),
             nonce: fastrand::u64(..),
         }
-    }
-
-    /// The history is the plan's until an attempt has been there.
-    async fn current_history(
-        &self,
-        client: &Client,
-        assignment: &Assignment,
-        tell: &(impl Fn(Progress) + Send + Sync),
-        abort: &CancellationToken,
-    ) -> Result<HistorySnapshot, MigrateErrorCause> {
-        let schema = &assignment.tenant.id.schema;
-        match assignment.knowledge {
-            Knowledge::Planned => return Ok(assignment.history.clone()),
-            Knowledge::Outdated => {}
-            Knowledge::InDoubt => {
-                let (patience, dead) = (self.settings.patience, &self.settings.dead_sessions);
-                tokio::select! {
-                    waited = lock::wait_until_free(client, schema, patience, dead, tell) => {
-                        waited.map_err(|error| cause_of(error.failure, error.lost))?;
-                    }
-                    () = abort.cancelled() => return Err(MigrateErrorCause::Cancelled),
-                }
-            }
-        }
-        let history = history::read_one(client, schema, &self.settings.history_table).await;
-        history.map_err(|error| cause_of(pg::failure_of(&error), pg::is_connection_lost(&error)))
     }
 
     fn work(&self, history: &HistorySnapshot) -> Work<'_> {
@@ -353,51 +326,6 @@ impl RefineryMigrator {
                 if holder.is_of(&self.settings.dead_sessions));
         (MigrateErrorCause::Failed(Box::new(failure)), in_doubt)
     }
-
-    /// What of the assignment the history holds already: ours where the last attempt's end is not
-    /// known, else somebody else's.
-    fn found(&self, assignment: &Assignment, history: &HistorySnapshot) -> Applied {
-        let migrations = match history {
-            HistorySnapshot::Rows { rows, .. } if assignment.knowledge == Knowledge::InDoubt => {
-                assignment
-                    .pending
-                    .iter()
-                    .filter(|version| rows.iter().any(|row| row.version == **version))
-                    .filter_map(|version| Some(self.set.get(*version)?.to_string()))
-                    .collect()
-            }
-            _ => Vec::new(),
-        };
-        Applied {
-            migrations,
-            version: plan::version_of(history),
-            notes: Vec::new(),
-        }
-    }
-
-    /// What is to be applied; None where nothing is left.
-    fn pending(
-        &self,
-        assignment: &Assignment,
-        history: &HistorySnapshot,
-    ) -> Result<Option<Arc<[Version]>>, MigrateError> {
-        if assignment.knowledge == Knowledge::Planned {
-            return Ok(Some(Arc::clone(&assignment.pending)));
-        }
-        match plan::decide(assignment.tenant.presence, history, &self.set, self.target) {
-            Action::Migrate(pending) => Ok(Some(pending)),
-            Action::UpToDate => Ok(None),
-            Action::Refuse(refusal) => Err(MigrateError {
-                applied: self.found(assignment, history),
-                in_doubt: false,
-                cause: match history {
-                    // it had one when the plan was made
-                    HistorySnapshot::SchemaAbsent => MigrateErrorCause::Gone,
-                    _ => MigrateErrorCause::Refused(Box::new(refusal)),
-                },
-            }),
-        }
-    }
 }
 
 impl TenantMigrator for RefineryMigrator {
@@ -459,15 +387,6 @@ fn untouched(cause: MigrateErrorCause) -> MigrateError {
         applied: Applied::default(),
         in_doubt: false,
         cause,
-    }
-}
-
-fn cause_of(failure: Failure, lost: bool) -> MigrateErrorCause {
-    let failure = Box::new(failure);
-    if lost {
-        MigrateErrorCause::Lost(failure)
-    } else {
-        MigrateErrorCause::Failed(failure)
     }
 }
 
