@@ -2,6 +2,7 @@
 //! Pure: no I/O, nothing async, nothing written.
 
 mod decide;
+mod entry;
 mod evidence;
 mod refusal;
 mod snapshot;
@@ -12,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use decide::decide;
+pub use entry::{AfterFix, Entry, is_halfway_in, rows_to_change};
 use evidence::Evidence;
 pub use refusal::{Divergence, Halfway, Refusal};
 pub use snapshot::{AppliedRow, HistorySnapshot, StepRow, VersionColumn};
@@ -47,7 +49,7 @@ pub struct TenantPlan {
 pub enum Action {
     /// Nothing is pending.
     UpToDate,
-    /// These versions would be applied, in this order. Never empty.
+    /// These versions would be applied, in this order. Empty only where a fix is all that is to be run.
     Migrate(Arc<[Version]>),
     /// Not touched, for a reason that somebody has to look at.
     Refuse(Refusal),
