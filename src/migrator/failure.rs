@@ -25,6 +25,8 @@ pub(super) enum Guard {
     Unlocked,
     /// The history is not what was read.
     History,
+    /// The fix of a repair was noted meanwhile.
+    Noted,
 }
 
 impl Guard {
@@ -42,6 +44,7 @@ impl Guard {
             "search_path" => Some(Self::SearchPath),
             "unlocked" => Some(Self::Unlocked),
             "history" => Some(Self::History),
+            "noted" => Some(Self::Noted),
             _ => None,
         }
     }
@@ -77,6 +80,11 @@ impl Guard {
                 FailureClass::Transient,
                 "the tenant's history changed after it was read; it was rolled back",
                 "somebody else migrates this tenant at the same time",
+            ),
+            Self::Noted => (
+                FailureClass::Transient,
+                "the fix was run in this tenant since its notes were read; it was rolled back",
+                "somebody else repairs this tenant at the same time",
             ),
         };
         Failure::new(class, message).with_hint(hint)

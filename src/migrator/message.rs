@@ -8,6 +8,7 @@
 use std::fmt;
 
 use super::lock;
+use super::repair::DueFix;
 use crate::migration::{Migration, Place, Version};
 use crate::plan::{self, HistorySnapshot, VersionColumn};
 use crate::tenant::{SchemaName, quote_identifier, quote_literal};
@@ -81,6 +82,8 @@ impl ExpectedHead {
 pub(super) enum Piece<'a> {
     /// A migration and its history row.
     Migration(&'a Migration),
+    /// A fix and its note.
+    Fix(DueFix<'a>),
 }
 
 impl Piece<'_> {
@@ -88,6 +91,7 @@ impl Piece<'_> {
     pub(super) fn body(&self) -> &str {
         match self {
             Self::Migration(migration) => &migration.body,
+            Self::Fix(due) => &due.fix().body,
         }
     }
 
@@ -95,6 +99,7 @@ impl Piece<'_> {
     pub(super) fn statements(&self) -> &[Place] {
         match self {
             Self::Migration(migration) => &migration.statements,
+            Self::Fix(due) => &due.fix().statements,
         }
     }
 }
@@ -104,6 +109,7 @@ impl fmt::Display for Piece<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Migration(migration) => migration.fmt(f),
+            Self::Fix(due) => due.fix().fmt(f),
         }
     }
 }
@@ -183,7 +189,7 @@ impl Envelope {
     }
 
     /// The history table with its schema.
-    fn history(&self) -> String {
+    pub(super) fn history(&self) -> String {
         format!(
             "{}.{}",
             self.schema.quoted(),
@@ -198,7 +204,10 @@ impl Envelope {
         mut expected: ExpectedHead,
         applied_on: &str,
     ) -> Message {
-        let prefix = self.prefix();
+        let mut prefix = self.prefix();
+        if pieces.iter().any(|piece| matches!(piece, Piece::Fix(_))) {
+            prefix.push(self.create_repairs());
+        }
         let mut statements = prefix.len();
         let mut text = prefix.join(";");
         let mut characters = text.chars().count();
@@ -223,14 +232,16 @@ impl Envelope {
             text.push_str(piece.body());
             let record = match piece {
                 Piece::Migration(migration) => self.history_row(migration, expected, applied_on),
+                Piece::Fix(due) => self.repair_note(due, expected),
             };
             // a file may end in a comment or lack its last semicolon
             let tail = format!("\n;{record}");
             text.push_str(&tail);
             characters += body_characters + tail.chars().count();
             statements += piece.statements().len() + 1;
-            let Piece::Migration(migration) = piece;
-            expected = expected.with(migration.version());
+            if let Piece::Migration(migration) = piece {
+                expected = expected.with(migration.version());
+            }
         }
         text.push_str(";COMMIT");
         Message { text, files }
@@ -245,7 +256,8 @@ impl Envelope {
         ]
     }
 
-    fn prefix(&self) -> Vec<String> {
+    /// What stands in front of everything: BEGIN, settings, the lock, what is to be made first.
+    pub(super) fn prefix(&self) -> Vec<String> {
         let mut prefix = vec!["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned()];
         // the time limits are those of the session, which is made as new after a file that may have
         // touched it
@@ -321,6 +333,15 @@ impl Envelope {
         )
     }
 
+    /// In SQL: the same, and where the history is not what it should be.
+    pub(super) fn is_astray(&self, expected: ExpectedHead) -> String {
+        let differs = expected.differs(&self.history());
+        format!(
+            "{}WHEN {differs} THEN '{GUARD_MARK}history'",
+            self.is_moved()
+        )
+    }
+
     /// In SQL: what the guard says where the settings are not those that were pinned.
     fn is_moved(&self) -> String {
         format!(
@@ -329,6 +350,16 @@ impl Envelope {
             self.nonce,
             quote_literal(&self.search_path()),
         )
+    }
+
+    /// The checksum of a file as this history has it.
+    pub(super) fn checksum(&self, migration: &Migration) -> u64 {
+        match self.column {
+            VersionColumn::Int8 => migration.checksum_int8(),
+            VersionColumn::Int4 => migration
+                .checksum_int4()
+                .unwrap_or_else(|| migration.checksum_int8()),
+        }
     }
 
     /// The history row, written only where the transaction is still the one that was begun, the
@@ -340,18 +371,11 @@ impl Envelope {
         expected: ExpectedHead,
         applied_on: &str,
     ) -> String {
-        let history = self.history();
-        let checksum = match self.column {
-            VersionColumn::Int8 => migration.checksum_int8(),
-            VersionColumn::Int4 => migration
-                .checksum_int4()
-                .unwrap_or_else(|| migration.checksum_int8()),
-        };
+        let (history, checksum) = (self.history(), self.checksum(migration));
         format!(
-            "INSERT INTO {history}(version,name,applied_on,checksum) VALUES ((CASE {}WHEN {} THEN '{GUARD_MARK}history' \
+            "INSERT INTO {history}(version,name,applied_on,checksum) VALUES ((CASE {} \
              ELSE '{}' END)::pg_catalog.int8,{},{},'{checksum}')",
-            self.is_moved(),
-            expected.differs(&history),
+            self.is_astray(expected),
             migration.version(),
             quote_literal(migration.name()),
             quote_literal(applied_on),

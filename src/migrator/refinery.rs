@@ -11,11 +11,14 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{End, OWN_TIMEOUT, TenantConnection};
+use super::entry::EntryOf;
 use super::failure::{self, Guard};
 use super::message::{Envelope, ExpectedHead, Setup};
+use super::reading::Look;
+use super::repair::FixState;
 use super::{
     Applied, Assignment, Knowledge, MigrateError, MigrateErrorCause, Pressure, Task,
-    TenantMigrator, TransactionScope, lock, pressure,
+    TenantMigrator, TransactionScope, Work, lock, pressure,
 };
 use crate::crash;
 use crate::history;
@@ -62,10 +65,11 @@ pub struct RefineryMigrator {
     pub(super) set: Arc<MigrationSet>,
     pub(super) target: Option<Version>,
     pub(super) settings: MigrationSettings,
+    pub(super) work: Work,
 }
 
 /// A tenant's attempt once its history is known: what is applied, and what is to come first.
-struct Work<'a> {
+struct Ground<'a> {
     column: Option<VersionColumn>,
     applied: Vec<&'a Migration>,
     setup: Setup,
@@ -75,7 +79,7 @@ struct Work<'a> {
 struct Attempt<'a> {
     assignment: &'a Assignment,
     database: &'a TenantDatabase,
-    history: HistorySnapshot,
+    look: Look<'a>,
     pending: Arc<[Version]>,
 }
 
@@ -92,16 +96,29 @@ impl RefineryMigrator {
             set,
             target,
             settings,
+            work: Work::Migrate,
         }
     }
 
-    fn envelope(&self, database: &TenantDatabase, schema: &SchemaName, work: &Work) -> Envelope {
+    /// The same for other work.
+    #[must_use]
+    pub fn with_work(mut self, work: Work) -> Self {
+        self.work = work;
+        self
+    }
+
+    fn envelope(
+        &self,
+        database: &TenantDatabase,
+        schema: &SchemaName,
+        ground: &Ground,
+    ) -> Envelope {
         Envelope {
             schema: schema.clone(),
             shared: database.search_path.clone(),
             history_table: self.settings.history_table.clone(),
-            setup: work.setup,
-            column: work.column.unwrap_or(database.new_history),
+            setup: ground.setup,
+            column: ground.column.unwrap_or(database.new_history),
             lock_timeout_ms: self.settings.lock_timeout.as_millis(),
             statement_timeout_ms: self.settings.statement_timeout.as_millis(),
             settings: database.pool.transaction_settings().to_vec(),
@@ -109,16 +126,16 @@ impl RefineryMigrator {
         }
     }
 
-    fn work(&self, history: &HistorySnapshot) -> Work<'_> {
-        let (column, rows, setup) = match history {
+    fn ground(&self, look: &Look<'_>) -> Ground<'_> {
+        let (column, rows, setup) = match &look.history {
             HistorySnapshot::Rows { column, rows, .. } => {
                 (Some(*column), rows.as_ref(), Setup::None)
             }
             HistorySnapshot::SchemaAbsent => (None, &[][..], Setup::Schema),
-            _ => (None, &[][..], Setup::History),
+            _ => (look.column, &[][..], Setup::History),
         };
         let applied = rows.iter().filter_map(|row| self.set.get(row.version));
-        Work {
+        Ground {
             column,
             setup,
             applied: applied.collect(),
@@ -139,9 +156,8 @@ impl RefineryMigrator {
                 untouched(MigrateErrorCause::Unreachable(Box::new(error.failure())))
             })?;
         crash::point("K3");
-        let history = self.current_history(&connection, assignment, &tell, abort);
-        let history = match history.await {
-            Ok(history) => history,
+        let look = match self.look(&connection, assignment, &tell, abort).await {
+            Ok(look) => look,
             Err(cause) => {
                 if matches!(cause, MigrateErrorCause::Lost(_)) {
                     pg::discard(connection);
@@ -154,12 +170,12 @@ impl RefineryMigrator {
                 });
             }
         };
-        let Some(pending) = self.pending(assignment, &history)? else {
-            return Ok(self.found(assignment, &history));
+        let Some(pending) = self.pending(assignment, &look)? else {
+            return Ok(self.found(assignment, &look));
         };
         if assignment.task == Task::Settle {
             return Err(MigrateError {
-                applied: self.found(assignment, &history),
+                applied: self.found(assignment, &look),
                 in_doubt: false,
                 cause: MigrateErrorCause::NotDone,
             });
@@ -167,7 +183,7 @@ impl RefineryMigrator {
         let attempt = Attempt {
             assignment,
             database,
-            history,
+            look,
             pending,
         };
         self.attempt(attempt, connection, &tell, abort).await
@@ -184,29 +200,45 @@ impl RefineryMigrator {
         let Attempt {
             assignment,
             database,
-            history,
+            look,
             pending,
         } = attempt;
-        let schema = &assignment.tenant.id.schema;
-        let work = self.work(&history);
+        let (schema, history) = (&assignment.tenant.id.schema, &look.history);
+        let ground = self.ground(&look);
         let mut tenant = TenantConnection {
             cancel: CancelHandle::of(&connection, database.pool.url()),
             abort,
-            envelope: self.envelope(database, schema, &work),
-            expected: ExpectedHead::of(&history),
+            envelope: self.envelope(database, schema, &ground),
+            expected: ExpectedHead::of(history),
             history: Vec::new(),
             pending: VecDeque::new(),
+            fix: match look.fix {
+                FixState::Due(due) => Some(due),
+                FixState::None | FixState::Run | FixState::RunBefore(_) => None,
+            },
             index_build_timeout: self.settings.index_build_timeout,
             tell,
-            applied: self.found(assignment, &history),
+            applied: self.found(assignment, &look),
             ended: None,
             session: SessionUse::None,
             client: &connection,
             pool: &database.pool,
         };
-        let outcome = self
-            .segments(&mut tenant, work.applied, &pending, assignment.has_turn)
-            .await;
+        let outcome = match &self.work {
+            Work::Enter(entry) => {
+                let files = pending.iter().filter_map(|version| self.set.get(*version));
+                let of = EntryOf {
+                    entry: *entry,
+                    history,
+                    files: files.collect(),
+                };
+                tenant.enter(&of).await.map_err(Stopped::Ended)
+            }
+            Work::Migrate | Work::Repair(_) => {
+                self.segments(&mut tenant, ground.applied, &pending, assignment.has_turn)
+                    .await
+            }
+        };
         // what the files have left on the session ends with the attempt, not with its next use
         database.pool.send_reset(&connection);
         let (applied, ended, expected) = (tenant.applied, tenant.ended, tenant.expected);
@@ -216,9 +248,13 @@ impl RefineryMigrator {
             Err(Stopped::TurnOver) => (MigrateErrorCause::TurnOver, false),
             Err(Stopped::Refinery(refused)) => {
                 // a schema that was to be made is rolled back with its first migration
-                let is_there = history != HistorySnapshot::SchemaAbsent;
+                let is_there = *history != HistorySnapshot::SchemaAbsent;
                 let ended = ended.ok_or(refused);
                 self.explain_end(ended, expected, connection, (schema, is_there))
+                    .await
+            }
+            Err(Stopped::Ended(end)) => {
+                self.explain_end(Ok(end), expected, connection, (schema, true))
                     .await
             }
         };
@@ -242,7 +278,15 @@ impl RefineryMigrator {
         let pending: Vec<&Migration> = pending.iter().filter_map(|v| self.set.get(*v)).collect();
         let is_stepwise =
             |migration: &Migration| migration.mode == TransactionMode::NonTransactional;
-        let grouped = self.settings.scope == TransactionScope::Tenant;
+        if pending.first().is_none_or(|first| is_stepwise(first))
+            && let Some(due) = tenant.fix.take()
+        {
+            tenant.run_fix(due).await.map_err(Stopped::Ended)?;
+            if !pending.is_empty() {
+                let note = format!("{} is committed", due.fix());
+                tenant.applied.notes.push(note);
+            }
+        }
         let table = &self.settings.history_table;
         for segment in pending.chunk_by(|a, b| !is_stepwise(a) && !is_stepwise(b)) {
             let needs_turn = segment.iter().any(|migration| migration.waits_for_others());
@@ -253,6 +297,8 @@ impl RefineryMigrator {
                 return Err(Stopped::TurnOver);
             }
             after_build = needs_turn;
+            // what follows a fix is all or nothing with it
+            let grouped = self.settings.scope == TransactionScope::Tenant || tenant.fix.is_some();
             tenant.history = applied_rows(&applied);
             tenant.pending = segment.iter().copied().collect();
             let files = refinery_files(&applied, segment);
@@ -317,7 +363,9 @@ impl RefineryMigrator {
                 // whatever failed, failed on what somebody else has made of the tenant
                 Guard::History.failure()
             }
-            (Ok(_), Some(Guard::History)) => failure::file_wrote_history(failure.migration),
+            (Ok(_), Some(Guard::History)) if !matches!(self.work, Work::Enter(_)) => {
+                failure::file_wrote_history(failure.migration)
+            }
             _ => failure,
         };
         // what a dead run has in flight there ends soon, one way or the other
@@ -379,6 +427,8 @@ enum Stopped {
     TurnOver,
     /// One was not recorded.
     Refinery(refinery_core::Error),
+    /// What was done without refinery was not recorded.
+    Ended(End),
 }
 
 /// The end of an attempt that has touched nothing.
