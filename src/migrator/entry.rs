@@ -54,12 +54,12 @@ impl Envelope {
         let table = self.history();
         let versions: Vec<Version> = of.files.iter().map(|file| file.version()).collect();
         let was = plan::rows_to_change(&versions, of.history);
-        let is_row = |version, name: &str, checksum: u64| {
+        let is_as = |version, name: &str, checksum: u64| {
             let name = quote_literal(name);
             format!("version={version} AND name={name} AND checksum='{checksum}'")
         };
         let mut statements = Vec::new();
-        let mut astray = String::new();
+        let mut astray = Vec::new();
         for AppliedRow {
             version,
             name,
@@ -73,16 +73,17 @@ impl Envelope {
             statements.push(format!(
                 "UPDATE {table} SET name={},checksum='{now}' WHERE {}",
                 quote_literal(file.name()),
-                is_row(*version, name, *checksum)
+                is_as(*version, name, *checksum)
             ));
-            let is_now = is_row(*version, file.name(), now);
-            astray.push_str(&format!(
-                "WHEN NOT EXISTS (SELECT FROM {table} WHERE {is_now}) THEN '{GUARD_MARK}history' "
+            let wanted = is_as(*version, file.name(), now);
+            astray.push(format!(
+                "WHEN NOT EXISTS (SELECT FROM {table} WHERE {wanted}) THEN '{GUARD_MARK}history' "
             ));
         }
         statements.push(format!(
-            "SELECT (CASE {} {astray}ELSE 'true' END)::pg_catalog.bool",
-            self.is_astray(expected)
+            "SELECT (CASE {} {}ELSE 'true' END)::pg_catalog.bool",
+            self.is_astray(expected),
+            astray.concat()
         ));
         statements
     }

@@ -224,21 +224,9 @@ impl RefineryMigrator {
             client: &connection,
             pool: &database.pool,
         };
-        let outcome = match &self.work {
-            Work::Enter(entry) => {
-                let files = pending.iter().filter_map(|version| self.set.get(*version));
-                let of = EntryOf {
-                    entry: *entry,
-                    history,
-                    files: files.collect(),
-                };
-                tenant.enter(&of).await.map_err(Stopped::Ended)
-            }
-            Work::Migrate | Work::Repair(_) => {
-                self.segments(&mut tenant, ground.applied, &pending, assignment.has_turn)
-                    .await
-            }
-        };
+        let outcome = self
+            .carry_out(&mut tenant, history, ground.applied, &pending, assignment)
+            .await;
         // what the files have left on the session ends with the attempt, not with its next use
         database.pool.send_reset(&connection);
         let (applied, ended, expected) = (tenant.applied, tenant.ended, tenant.expected);
@@ -263,6 +251,29 @@ impl RefineryMigrator {
             in_doubt,
             cause,
         })
+    }
+
+    /// Does what is left to do in the tenant.
+    async fn carry_out<'a, T: Fn(Progress) + Send + Sync>(
+        &'a self,
+        tenant: &mut TenantConnection<'a, T>,
+        history: &HistorySnapshot,
+        applied: Vec<&'a Migration>,
+        pending: &[Version],
+        assignment: &Assignment,
+    ) -> Result<(), Stopped> {
+        let Work::Enter(entry) = self.work else {
+            return self
+                .segments(tenant, applied, pending, assignment.has_turn)
+                .await;
+        };
+        let files = pending.iter().filter_map(|version| self.set.get(*version));
+        let of = EntryOf {
+            entry,
+            history,
+            files: files.collect(),
+        };
+        tenant.enter(&of).await.map_err(Stopped::Ended)
     }
 
     /// Hands refinery what is pending, in pieces: steps are a piece of their own, and the turn for

@@ -278,6 +278,18 @@ impl fmt::Display for Refusal {
                 f,
                 "version {version} does not fit the history table's integer column"
             ),
+            Self::AppliedAlready(_)
+            | Self::NotNext { .. }
+            | Self::HasHistory { .. }
+            | Self::NothingThere => self.write_why_no_act(f),
+        }
+    }
+}
+
+impl Refusal {
+    /// Those of tenants that cannot be put right in the way that was asked for.
+    fn write_why_no_act(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::AppliedAlready(version) => write!(f, "V{version} is applied already"),
             Self::NotNext { version, before } => {
                 write!(
@@ -296,7 +308,7 @@ impl fmt::Display for Refusal {
                     None => f.write_str("it has an empty history"),
                 }
             }
-            Self::NothingThere => f.write_str("neither tables nor a history are there yet"),
+            _ => f.write_str("neither tables nor a history are there yet"),
         }
     }
 }
