@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::act_options::{AcceptArguments, BaselineArguments, RepairArguments, SkipArguments};
 use crate::migration::Version;
 use crate::report::shell_word;
 use crate::tenant::{DatabaseName, TenantFilter, TenantPattern};
@@ -134,6 +135,14 @@ pub(super) enum Command {
     Reconcile(ReconcileArguments),
     /// Say what became of a statement that an interruption has left in doubt
     Settle(SettleArguments),
+    /// Run SQL once in tenants, then migrate them, in one transaction
+    Repair(RepairArguments),
+    /// Record a pending migration of tenants as applied, without running it
+    Skip(SkipArguments),
+    /// Give tenants a history that have tables and none, without running anything
+    Baseline(BaselineArguments),
+    /// Take files as they are now that were edited after tenants had applied them
+    AcceptDivergent(AcceptArguments),
     /// Create or upgrade the control schema (migrate does it too)
     Init,
     /// The private local PostgreSQL server behind `url: embedded`
@@ -186,7 +195,7 @@ impl Selection {
     }
 }
 
-fn parse_pattern(text: &str) -> Result<TenantPattern, String> {
+pub(super) fn parse_pattern(text: &str) -> Result<TenantPattern, String> {
     TenantPattern::parse(text).map_err(|error| error.kind().to_string())
 }
 
@@ -201,7 +210,7 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
 pub(super) struct AtATime(pub(super) Option<NonZeroUsize>);
 
 /// The same bounds as in the config.
-fn parse_concurrency(text: &str) -> Result<AtATime, String> {
+pub(super) fn parse_concurrency(text: &str) -> Result<AtATime, String> {
     if text == "auto" {
         return Ok(AtATime(None));
     }
@@ -212,7 +221,7 @@ fn parse_concurrency(text: &str) -> Result<AtATime, String> {
         .ok_or_else(|| format!("a number from 1 to {MAX_CONCURRENCY}, or auto"))
 }
 
-fn parse_wait(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -223,7 +232,7 @@ fn parse_wait(text: &str) -> Result<Duration, String> {
 /// More time than any job has, and less than clocks can count.
 const LONGEST_DEADLINE: Duration = Duration::from_hours(24 * 365);
 
-fn parse_deadline(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_deadline(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .ok()
         .filter(|span| !span.is_zero() && *span <= LONGEST_DEADLINE)

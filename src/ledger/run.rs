@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
 
+use super::acts::{NewAct, record_act};
 use super::events::record_events;
 use super::lease::{self, Lease};
 use super::rows::{
@@ -22,8 +23,10 @@ use crate::tenant::TenantId;
 /// A run to be opened.
 #[derive(Clone, Debug)]
 pub struct NewRun {
-    /// `migrate` or `resume`.
+    /// `migrate`, `resume`, or the word of an act.
     pub command: &'static str,
+    /// What makes it an act.
+    pub act: Option<NewAct>,
     /// The run that it carries on.
     pub resumes: Option<RunId>,
     /// Of which runs nothing is left to resume once this one is open.
@@ -225,13 +228,15 @@ async fn fill(
             Ok(HashMap::new())
         }
     };
-    let (tenants, caught_up, superseded, pasts) = tokio::join!(
+    let (tenants, caught_up, superseded, pasts, acted) = tokio::join!(
         tenants,
         catch_up(tx, &new.seen),
         supersede(tx, run, new),
-        pasts
+        pasts,
+        record_act(tx, run, new)
     );
     tenants?;
+    acted?;
     caught_up?;
     superseded?;
     pasts

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::acts::ActsKeys;
 use super::pace::RecordedRow;
 use super::{Each, TenantKey};
 use crate::ledger::{AttemptRecord, RunDetail, RunRecord, RunTenantRecord};
@@ -72,6 +73,8 @@ struct ShowDocument<'a, T, A, E> {
     failed_attempts: A,
     failures: Causes,
     events: E,
+    #[serde(flatten)]
+    acts: ActsKeys<'a>,
 }
 
 /// Groups that only exist for this document.
@@ -149,6 +152,7 @@ pub fn show_document(detail: &RunDetail) -> impl Serialize + '_ {
         failed_attempts: Each::of(&detail.failed_attempts, AttemptRow::of),
         failures: Causes(recorded_failures(detail)),
         events: Each::of(&detail.events, RecordedRow::of),
+        acts: ActsKeys::of(&detail.acts),
     }
 }
 
