@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Each, TenantKey};
-use crate::ledger::{ActRecord, ActsOfRun, FixRecord, HistoryRow};
+use crate::ledger::{ActRecord, ActsOfRun, FixRecord, HistoryRow, RunRecord};
 use crate::migration::Version;
 use crate::plan::{Action, Refusal, TenantPlan};
 use crate::report::acts::{Intent, act_state};
@@ -73,7 +73,7 @@ fn intent_row<'a>(of: Intent<'a>, tenant: &'a TenantPlan) -> IntentRow<'a> {
     }
 }
 
-/// The keys that acts add to the document of a run.
+/// The keys that an act has beyond those of other runs.
 #[derive(Serialize)]
 pub(super) struct ActsKeys<'a> {
     reason: Option<&'a str>,
@@ -96,12 +96,13 @@ struct ActRow<'a> {
 }
 
 impl<'a> ActsKeys<'a> {
-    pub(super) fn of(recorded: &'a ActsOfRun) -> Self {
-        Self {
+    /// None for a run that is no act.
+    pub(super) fn of(run: &RunRecord, recorded: &'a ActsOfRun) -> Option<Self> {
+        Act::parse(&run.command).map(|_| Self {
             reason: recorded.reason.as_deref(),
             fix: recorded.fix.as_ref(),
             acts: recorded.acts.iter().map(act_row).collect(),
-        }
+        })
     }
 }
 

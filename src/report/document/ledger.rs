@@ -74,7 +74,7 @@ struct ShowDocument<'a, T, A, E> {
     failures: Causes,
     events: E,
     #[serde(flatten)]
-    acts: ActsKeys<'a>,
+    acts: Option<ActsKeys<'a>>,
 }
 
 /// Groups that only exist for this document.
@@ -152,7 +152,7 @@ pub fn show_document(detail: &RunDetail) -> impl Serialize + '_ {
         failed_attempts: Each::of(&detail.failed_attempts, AttemptRow::of),
         failures: Causes(recorded_failures(detail)),
         events: Each::of(&detail.events, RecordedRow::of),
-        acts: ActsKeys::of(&detail.acts),
+        acts: ActsKeys::of(&detail.run, &detail.acts),
     }
 }
 
