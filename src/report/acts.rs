@@ -193,7 +193,7 @@ fn headline(act: Act, run: &RunSummary, style: Style) -> String {
         ),
         RunOutcome::Succeeded => {
             let head = format!("✓ {}", what_was_done(act, run));
-            format!("{} in {took}", style.paint(Tone::Success, &head))
+            format!("{} ({took})", style.paint(Tone::Success, &head))
         }
         RunOutcome::Interrupted | RunOutcome::Halted => {
             let word = match run.exit {
@@ -232,7 +232,20 @@ fn what_was_done(act: Act, run: &RunSummary) -> String {
         Act::Repair => format!("{tenants} repaired"),
         Act::Skip => format!("{target} recorded as applied in {tenants}, and not run"),
         Act::Baseline => format!("{tenants} recorded as being at {target}, and nothing run"),
-        Act::AcceptDivergent => format!("edited files taken as they are now in {tenants}"),
+        Act::AcceptDivergent => format!("Edited files taken as they are now in {tenants}"),
+    }
+}
+
+/// What is begun, `Recording V12 as applied in 3 of 5 tenants`.
+pub(super) fn beginning(act: Act, to_do: u64, of: &str, target: Option<Version>) -> String {
+    let target = version(target);
+    match act {
+        Act::Repair => format!("Repairing {to_do} of {of}"),
+        Act::Skip => format!("Recording {target} as applied in {to_do} of {of}"),
+        Act::Baseline => format!("Recording {to_do} of {of} as being at {target}"),
+        Act::AcceptDivergent => {
+            format!("Taking edited files as they are now in {to_do} of {of}")
+        }
     }
 }
 

@@ -115,7 +115,7 @@ pub fn for_run(
     verbosity: Verbosity,
     stepwise: Stepwise,
 ) -> Reporters {
-    let mut reporters = live(format, screen, verbosity);
+    let mut reporters = live(format, screen, verbosity, None);
     if verbosity != Verbosity::Quiet && format != Format::Human {
         reporters.push(ending::Closing {
             sink: Sink::stderr(),
@@ -143,7 +143,7 @@ pub fn for_act(
     verbosity: Verbosity,
     stepwise: Stepwise,
 ) -> Reporters {
-    let mut reporters = live(format, screen, verbosity);
+    let mut reporters = live(format, screen, verbosity, Some(act));
     if verbosity != Verbosity::Quiet && format != Format::Human {
         reporters.push(acts::ActClosing {
             sink: Sink::stderr(),
@@ -166,15 +166,15 @@ pub fn for_act(
 }
 
 /// Who tells of a run while it goes on.
-fn live(format: Format, screen: Screen, verbosity: Verbosity) -> Reporters {
+fn live(format: Format, screen: Screen, verbosity: Verbosity, act: Option<Act>) -> Reporters {
     let mut reporters = Reporters::default();
     // first, so that bars are gone before the result is written to the same terminal
     if verbosity != Verbosity::Quiet {
         // bars and lines of events would tear each other apart on one terminal
         if screen.live && format != Format::Ndjson {
-            reporters.push(progress::Progress::stderr(screen.stderr, verbosity));
+            reporters.push(progress::Progress::stderr(screen.stderr, verbosity).about(act));
         } else {
-            reporters.push(lines::Lines::new(Sink::stderr(), screen.stderr, verbosity));
+            reporters.push(lines::Lines::new(Sink::stderr(), screen.stderr, verbosity).about(act));
         }
     }
     reporters

@@ -101,9 +101,9 @@ pub fn show(
     write_undone(out, undone, style, verbosity)?;
     write_unfinished(out, &detail.tenants, style, verbosity)?;
     write_acts(out, &detail.acts.acts, style, verbosity)?;
+    let is_done = |outcome| matches!(outcome, Outcome::Succeeded | Outcome::UpToDate);
     let failed = detail.failed_attempts.iter();
-    let failed = failed.filter(|attempt| attempt.outcome != Outcome::Succeeded);
-    let failed = failed.count();
+    let failed = failed.filter(|attempt| !is_done(attempt.outcome)).count();
     if verbosity == Verbosity::Verbose {
         write_attempts(out, &detail.failed_attempts, style)?;
     } else if failed > 0 {

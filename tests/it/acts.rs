@@ -2,11 +2,12 @@
 
 use crate::stock_refinery::Stock;
 use crate::support::{
-    Child, Server, TestDatabase, TestFleet, assert_nothing_left, assert_nothing_to_do, assert_says,
+    Server, TestDatabase, TestFleet, assert_nothing_left, assert_nothing_to_do, assert_says,
     each_tenants, tenant, tenants,
 };
 
 /// What a process ends with that aborts.
+#[cfg(feature = "failpoints")]
 const ABORTED: i32 = 134;
 
 /// So many tenants at V1 of a set that ends there.
@@ -255,6 +256,7 @@ fn a_strange_set_is_never_accepted_and_one_version_alone_may_be() {
     assert_eq!(history(&db, "tenant_0001"), [1, 2, 3]);
 }
 
+#[cfg(feature = "failpoints")]
 #[test]
 fn an_act_that_was_cut_off_is_shown_as_that_and_the_history_tells() {
     for (point, is_done) in [("K2", false), ("K8", true)] {
@@ -263,7 +265,9 @@ fn an_act_that_was_cut_off_is_shown_as_that_and_the_history_tells() {
         let skip = ["skip", "2", "tenant_0001", "--reason", "x"];
         let mut command = fleet.command(&skip);
         command.env("FAILPOINTS", format!("{point}=return"));
-        Child::spawn(command).wait().assert_code(ABORTED);
+        crate::support::Child::spawn(command)
+            .wait()
+            .assert_code(ABORTED);
 
         let shown = fleet.json(&["show"], 0);
         assert_eq!(shown["acts"][0]["state"], "open", "{point}");

@@ -20,6 +20,10 @@ fn help_lists_every_command() {
         "show",
         "tenants",
         "reconcile",
+        "repair",
+        "skip",
+        "baseline",
+        "accept-divergent",
         "init",
         "embedded",
     ] {
@@ -37,6 +41,10 @@ fn each_commands_help_names_its_flags() {
         "resume",
         "tenants",
         "reconcile",
+        "repair",
+        "skip",
+        "baseline",
+        "accept-divergent",
     ];
     for command in selecting {
         let help = help(&[command, "--help"]);
@@ -58,6 +66,23 @@ fn each_commands_help_names_its_flags() {
         (
             "resume",
             &["[RUN]", "--concurrency <N|auto>", "--deadline <DURATION>"],
+        ),
+        (
+            "repair",
+            &[
+                "[TENANT]...",
+                "--sql <FILE>",
+                "--reason <TEXT>",
+                "--no-migrate",
+                "--again",
+                "--dry-run",
+            ],
+        ),
+        ("skip", &["<VERSION>", "[TENANT]...", "--reason <TEXT>"]),
+        ("baseline", &["--at <VERSION>", "--reason <TEXT>"]),
+        (
+            "accept-divergent",
+            &["--version <VERSION>", "--reason <TEXT>", "--dry-run"],
         ),
         ("runs", &["--limit <N>"]),
         ("show", &["[RUN]"]),
