@@ -294,7 +294,7 @@ impl RefineryMigrator {
         {
             tenant.run_fix(due).await.map_err(Stopped::Ended)?;
             if !pending.is_empty() {
-                let note = format!("{} is committed", due.fix());
+                let note = format!("{} is committed, whatever follows", due.fix());
                 tenant.applied.notes.push(note);
             }
         }

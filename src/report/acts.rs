@@ -1,5 +1,6 @@
 //! Acts for people: what would be done, how it ended, and what is recorded of it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::causes::{INDENT, count_causes, fact, write_causes};
@@ -15,9 +16,12 @@ use crate::migration::{Fix, MigrationSet, Version};
 use crate::plan::{Action, Plan};
 use crate::rollout::RolloutEvent;
 use crate::run::{Act, ExitCode, Outcome, RunOutcome, RunSummary};
+use crate::tenant::TenantId;
 
 /// Acts of a run that are listed.
 const ACTS: usize = 10;
+/// Notes that are listed.
+const NOTES: usize = 5;
 /// Lines of a fix that are shown.
 const FIX_LINES: usize = 6;
 
@@ -139,6 +143,7 @@ fn summary(
         .map(|t| (t.outcome, t.reason.as_deref(), &t.tenant));
     write_undone(out, undone, style, verbosity)?;
     write_done_before(out, run, style, verbosity)?;
+    write_notes(out, run, style, verbosity)?;
     if let Some(sentence) = safety::sentence(run, stepwise) {
         writeln!(out, "\n{sentence}")?;
     }
@@ -175,6 +180,30 @@ fn write_done_before(
         &names(tenants, INDENT, style.width, verbosity),
         style,
     )
+}
+
+/// What stays done in tenants that did not get to their end.
+fn write_notes(
+    out: &mut dyn Write,
+    run: &RunSummary,
+    style: Style,
+    verbosity: Verbosity,
+) -> io::Result<()> {
+    let mut by_note: BTreeMap<&str, Vec<&TenantId>> = BTreeMap::new();
+    let is_cut_short = |outcome: Outcome| matches!(outcome, Outcome::Failed | Outcome::Interrupted);
+    for tenant in run.tenants.iter().filter(|t| is_cut_short(t.outcome)) {
+        for note in &tenant.notes {
+            by_note.entry(note).or_default().push(&tenant.tenant);
+        }
+    }
+    for (note, tenants) in by_note.iter().take(NOTES) {
+        let head = format!("- {}", count(tenants.len(), "tenant"));
+        let head = style.paint(Tone::Warning, &head);
+        writeln!(out, "\n{head}: {}", clean(note))?;
+        let listed = names(tenants.iter().copied(), INDENT, style.width, verbosity);
+        fact(out, "tenants", &listed, style)?;
+    }
+    Ok(())
 }
 
 /// The run in one line.

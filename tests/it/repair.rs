@@ -293,6 +293,27 @@ fn a_tenant_that_is_in_the_middle_of_its_steps_is_repaired_and_goes_on_there() {
 }
 
 #[test]
+fn a_fix_that_stays_though_a_later_step_fails_is_said_to_stay() {
+    let (db, fleet) = with_bad_rows(1, &["tenant_0001"]);
+    fleet.write_migration(
+        "V2__unique",
+        "-- fleet: no-transaction\nCREATE TABLE half (id int);\nSELECT 1 / 0;\n",
+    );
+    let repair = ["repair", "tenant_0001", "--sql", "fix.sql"];
+    fleet
+        .fleet(&repair)
+        .assert_code(4)
+        .assert_stdout_has("fix.sql is committed, whatever follows");
+    fleet.write_migration(
+        "V2__unique",
+        "-- fleet: no-transaction\nCREATE TABLE half (id int);\nSELECT 1;\n",
+    );
+    fleet.json(&repair, 0);
+    let state = (head(&db, "tenant_0001"), fixed(&db, "tenant_0001"));
+    assert_eq!(state, (2, 1));
+}
+
+#[test]
 fn the_same_command_again_does_not_run_the_fix_twice() {
     let (db, fleet) = with_bad_rows(2, &["tenant_0002"]);
     let repair = ["repair", "tenant_*", "--sql", "fix.sql"];
