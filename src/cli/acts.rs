@@ -1,6 +1,7 @@
 //! `fleet repair`, `skip`, `baseline` and `accept-divergent`: putting single tenants right, under the
 //! lease, locks and guards of a migration, and recorded as a run.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +19,12 @@ use super::output::Output;
 use super::signals::Stop;
 use crate::ledger::TakeOver;
 use crate::migration::Version;
-use crate::migrator::RunBefore;
-use crate::plan::{self, AfterFix, Entry};
+use crate::migrator::{self, RunBefore};
+use crate::plan::{self, Action, AfterFix, Entry, Plan};
 use crate::report::{self, Intent};
 use crate::run::{Act, ExitCode};
 use crate::source;
+use crate::tenant::TenantId;
 
 /// An act as it was typed.
 struct Commission {
@@ -159,12 +161,39 @@ impl Commission {
             fix: self.deed.fix().map(Arc::as_ref),
             plan: &plan,
             set: &set,
+            before: &self.run_before(fleet, &plan).await?,
         };
         output.result(
             |out, style, _| report::intent(out, intent, style),
             &report::intent_document(intent),
         )?;
         Ok(super::plan::verdict(&plan))
+    }
+
+    /// Tenants that have had the fix before.
+    async fn run_before(
+        &self,
+        fleet: &Fleet,
+        plan: &Plan,
+    ) -> anyhow::Result<HashMap<TenantId, String>> {
+        let mut found = HashMap::new();
+        let What::Fix {
+            fix,
+            before: RunBefore::LeaveOut,
+            ..
+        } = &self.deed.what
+        else {
+            return Ok(found);
+        };
+        for tenant in &plan.tenants {
+            let id = &tenant.tenant.id;
+            if let (Action::Migrate(_), Some(pool)) = (&tenant.action, fleet.pool(&id.database))
+                && let Some(words) = migrator::was_run(pool, id, fix).await?
+            {
+                found.insert(id.clone(), words);
+            }
+        }
+        Ok(found)
     }
 
     async fn carry_out(

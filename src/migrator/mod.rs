@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use pressure::{Pressure, Unseen};
 pub use refinery::{MigrationSettings, RefineryMigrator, TenantDatabase};
-pub use repair::{Repair, RunBefore};
+pub use repair::{Repair, RunBefore, was_run};
 pub use settle::{SettleError, Settled, Verdict, settle_by_hand};
 
 use crate::migration::Version;

@@ -13,9 +13,10 @@ use super::connection::{End, TenantConnection};
 use super::message::{Envelope, ExpectedHead, GUARD_MARK, Piece};
 use crate::history::REPAIRS_TABLE;
 use crate::migration::Fix;
+use crate::pg::{self, PgError, Pool};
 use crate::plan::AfterFix;
 use crate::run::{Progress, RunId};
-use crate::tenant::{SchemaName, quote_literal};
+use crate::tenant::{SchemaName, TenantId, quote_literal};
 
 /// What a run does to repair tenants.
 #[derive(Clone, Debug)]
@@ -76,39 +77,73 @@ impl Repair {
         client: &Client,
         schema: &SchemaName,
     ) -> Result<FixState<'_>, tokio_postgres::Error> {
-        let notes = client
-            .simple_query(&format!(
-                "SELECT run,pg_catalog.to_char(applied_at AT TIME ZONE 'UTC','YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
-                 FROM {}.{REPAIRS_TABLE} WHERE sha256='{}' ORDER BY applied_at",
-                schema.quoted(),
-                self.fix.sha256()
-            ))
-            .await;
-        let answers = match notes {
-            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Vec::new(),
-            answers => answers?,
-        };
-        let notes: Vec<(&str, &str)> = answers
-            .iter()
-            .filter_map(|answer| match answer {
-                SimpleQueryMessage::Row(row) => Some((row.get(0)?, row.get(1)?)),
-                _ => None,
-            })
-            .collect();
-        if notes.iter().any(|(run, _)| *run == self.run.as_str()) {
+        let notes = notes_of(client, schema, &self.fix).await?;
+        if notes.iter().any(|note| note.run == self.run.as_str()) {
             return Ok(FixState::Run);
         }
-        if let (Some((run, at)), RunBefore::LeaveOut) = (notes.last(), self.before) {
-            return Ok(FixState::RunBefore(format!(
-                "{} was run here before, at {at} by run {run}, and is left out (--again runs it once more)",
-                self.fix
-            )));
+        if let (Some(last), RunBefore::LeaveOut) = (notes.last(), self.before) {
+            return Ok(FixState::RunBefore(last.words(&self.fix)));
         }
         Ok(FixState::Due(DueFix {
             repair: self,
             noted: notes.len(),
         }))
     }
+}
+
+/// A note that a tenant has of a fix.
+struct Note {
+    run: String,
+    at: String,
+}
+
+impl Note {
+    fn words(&self, fix: &Fix) -> String {
+        let Self { run, at } = self;
+        format!(
+            "{fix} was run here before, at {at} by run {run}, and is left out (--again runs it once more)"
+        )
+    }
+}
+
+/// What a tenant has noted of a fix, the newest last.
+async fn notes_of(
+    client: &Client,
+    schema: &SchemaName,
+    fix: &Fix,
+) -> Result<Vec<Note>, tokio_postgres::Error> {
+    let answers = client
+        .simple_query(&format!(
+            "SELECT run,pg_catalog.to_char(applied_at AT TIME ZONE 'UTC','YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
+             FROM {}.{REPAIRS_TABLE} WHERE sha256='{}' ORDER BY applied_at",
+            schema.quoted(),
+            fix.sha256()
+        ))
+        .await;
+    let answers = match answers {
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Vec::new(),
+        answers => answers?,
+    };
+    let note = |answer: &SimpleQueryMessage| match answer {
+        SimpleQueryMessage::Row(row) => Some(Note {
+            run: row.get(0)?.to_owned(),
+            at: row.get(1)?.to_owned(),
+        }),
+        _ => None,
+    };
+    Ok(answers.iter().filter_map(note).collect())
+}
+
+/// Whether a tenant has had a fix before: by which run and when, in words. Only looks.
+///
+/// # Errors
+/// Where that cannot be read.
+pub async fn was_run(pool: &Pool, tenant: &TenantId, fix: &Fix) -> Result<Option<String>, PgError> {
+    let client = pg::checkout(pool, &tenant.database).await?;
+    let notes = notes_of(&client, &tenant.schema, fix).await;
+    let notes =
+        notes.map_err(|error| PgError::query(format!("reading the repairs of {tenant}"), error))?;
+    Ok(notes.last().map(|last| last.words(fix)))
 }
 
 impl Envelope {

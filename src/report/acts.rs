@@ -1,6 +1,6 @@
 //! Acts for people: what would be done, how it ended, and what is recorded of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
 use super::causes::{INDENT, count_causes, fact, write_causes};
@@ -36,6 +36,8 @@ pub struct Intent<'a> {
     pub plan: &'a Plan,
     /// The files.
     pub set: &'a MigrationSet,
+    /// Tenants that have had the fix before, in words; they are left out of it.
+    pub before: &'a HashMap<TenantId, String>,
 }
 
 /// Writes what an act would do.
@@ -53,7 +55,16 @@ pub fn intent(out: &mut dyn Write, of: Intent<'_>, style: Style) -> io::Result<(
         let at = version(tenant.from);
         match &tenant.action {
             Action::Migrate(versions) => {
-                writeln!(out, "{id}  {at}  {}", would(of, versions, style))?;
+                let before = of.before.get(id);
+                let what = match before {
+                    Some(_) if versions.is_empty() => "nothing to do".to_owned(),
+                    Some(_) => stems(of, versions, style),
+                    None => would(of, versions, style),
+                };
+                writeln!(out, "{id}  {at}  {what}")?;
+                if let Some(before) = before {
+                    fact(out, "note", &clean(before), style)?;
+                }
             }
             Action::UpToDate => writeln!(out, "{id}  {at}  nothing to do")?,
             Action::Refuse(refusal) => {
@@ -70,8 +81,7 @@ pub fn intent(out: &mut dyn Write, of: Intent<'_>, style: Style) -> io::Result<(
 }
 
 fn would(of: Intent<'_>, versions: &[Version], style: Style) -> String {
-    let stems: Vec<String> = versions.iter().map(|v| stem(of.set, *v)).collect();
-    let stems = wrapped(&stems, INDENT, style.width);
+    let stems = stems(of, versions, style);
     match of.act {
         Act::Repair if versions.is_empty() => "the fix, nothing after it".to_owned(),
         Act::Repair => format!("the fix, then {stems}"),
@@ -79,6 +89,11 @@ fn would(of: Intent<'_>, versions: &[Version], style: Style) -> String {
         Act::Baseline => format!("recorded as applied, and not run: {stems}"),
         Act::AcceptDivergent => format!("taken as the file is now: {stems}"),
     }
+}
+
+fn stems(of: Intent<'_>, versions: &[Version], style: Style) -> String {
+    let stems: Vec<String> = versions.iter().map(|v| stem(of.set, *v)).collect();
+    wrapped(&stems, INDENT, style.width)
 }
 
 /// The end of an act on stdout. Quiet means: nothing where all is well.

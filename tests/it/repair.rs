@@ -50,7 +50,7 @@ fn steady(text: &str) -> String {
                 );
             }
             _ if is_run => steady.push(format!("RUN{end}")),
-            _ if line.ends_with('Z') && line.contains(":") => steady.push(format!("WHEN{end}")),
+            _ if line.ends_with('Z') && line.contains(':') => steady.push(format!("WHEN{end}")),
             _ => steady.push(word.to_owned()),
         }
     }
@@ -460,6 +460,13 @@ fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
         .assert_stdout_has("the fix, then V2__unique");
     assert!(!has_table(&db, "fleet_control.runs"));
     assert!(!has_table(&db, "tenant_0002.fixed"));
+
+    fleet.json(&["repair", "tenant_0002", "--sql", "fix.sql"], 0);
+    let plan = fleet.json(&["repair", "tenant_*", "--sql", "fix.sql", "--dry-run"], 0);
+    let before = tenant(&plan, "tenant_0002");
+    assert_eq!(before["action"], "up_to_date");
+    assert_says(&before["reason"], &["fix.sql was run here before"]);
+    assert_eq!(tenant(&plan, "tenant_0001")["action"], "repair");
 }
 
 #[test]

@@ -60,15 +60,20 @@ fn intent_row<'a>(of: Intent<'a>, tenant: &'a TenantPlan) -> IntentRow<'a> {
         Action::UpToDate | Action::Migrate(_) => None,
     };
     let versions = tenant.action.pending().iter();
+    let before = of.before.get(&tenant.tenant.id);
     IntentRow {
         key: TenantKey::of(&tenant.tenant.id),
         from: tenant.from,
         action: match tenant.action {
+            Action::Migrate(ref versions) if before.is_some() => match **versions {
+                [] => Action::UpToDate.as_str(),
+                [..] => tenant.action.as_str(),
+            },
             Action::Migrate(_) => of.act.as_str(),
             Action::UpToDate | Action::Refuse(_) => tenant.action.as_str(),
         },
         migrations: versions.map(|version| stem(of.set, *version)).collect(),
-        reason: refusal.map(ToString::to_string),
+        reason: before.cloned().or_else(|| refusal.map(ToString::to_string)),
         hint: refusal.map(Refusal::hint),
     }
 }
