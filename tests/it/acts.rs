@@ -317,3 +317,35 @@ fn a_dry_run_of_an_act_writes_nothing() {
         Some(1)
     );
 }
+
+#[test]
+fn names_and_reasons_are_taken_to_the_letter() {
+    let db = TestDatabase::create(Server::A);
+    let schema = "tenant_it's \"odd\" \\x";
+    let quoted = crate::support::quote(schema);
+    db.execute(&format!("CREATE SCHEMA {quoted}"));
+    let fleet = TestFleet::new(&db).probe_migrations(1..=1);
+    fleet.json(&["migrate"], 0);
+    let fleet = fleet.probe_migrations(2..=3);
+    let reason = "it's \"so\" \\ $1 ''";
+    let file = "fi'x \\.sql";
+    fleet.write_file(file, "INSERT INTO probe VALUES (0); -- it's\n");
+
+    fleet.json(&["skip", "2", schema, "--reason", reason], 0);
+    let skipped = fleet.json(&["show"], 0);
+    fleet.write_migration("V1__probe_1", "SELECT 'edited';\n");
+    fleet.json(&["accept-divergent", schema, "--reason", reason], 0);
+    fleet.json(&["repair", schema, "--sql", file, "--reason", reason], 0);
+
+    assert_eq!(skipped["acts"][0]["schema"], schema);
+    assert_eq!(skipped["acts"][0]["reason"], reason);
+    let show = fleet.json(&["show"], 0);
+    assert_eq!(show["fix"]["name"], file);
+    assert_eq!(show["acts"][0]["schema"], schema);
+    assert_eq!(history(&db, &quoted), [1, 2, 3]);
+    let noted: String = db.query_one(&format!(
+        "SELECT name || '|' || reason FROM {quoted}.fleet_schema_repairs"
+    ));
+    assert_eq!(noted, format!("{file}|{reason}"));
+    assert_nothing_to_do(&fleet);
+}
