@@ -184,8 +184,11 @@ async fn open_in(
         .query_typed_one(
             "INSERT INTO runs (id, command, resumes, target, set_fingerprint, selection, started_by, \
                fleet_version, lease_token, lease_backend, up_to_date, sessions, lease_seconds) \
-             SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD-HH24MISS-') || substr(md5(random()::text || clock_timestamp()), 1, 4), \
+             SELECT c.id, \
                $1, $2, $3, $4, $5, $6, $7, md5(random()::text || clock_timestamp() || $6), pg_backend_pid(), $8, $9, $10 \
+             FROM (SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD-HH24MISS-') \
+                 || substr(md5(random()::text || n), 1, 4) AS id FROM generate_series(1, 16) n) c \
+             WHERE NOT EXISTS (SELECT FROM runs r WHERE r.id = c.id) LIMIT 1 \
              RETURNING id, lease_token",
             &parameters,
         );
@@ -265,6 +268,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long a write may take: longer than its statements may wait and run, else the server is not there.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// A few rows are found by their keys. Without statistics, which a run that was just opened has none of, the
+/// planner would go through all of its tenants for each write.
+const BY_KEY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
 /// One write, as it must be made again where its connection is lost before it is known to be committed.
 enum Write<'a> {
@@ -367,22 +374,27 @@ impl PgLedger {
             .map_err(LedgerError::query(action))?;
         // sent together, for one round trip; what the first of them says counts first
         let fenced = fence(&tx, &run, &self.token, writes);
+        let by_key = tx.batch_execute(BY_KEY);
         match write {
             Write::Entries(entries) => {
-                let (fenced, ended, claimed, happened) = tokio::join!(
+                let (by_key, fenced, ended, claimed, happened) = tokio::join!(
+                    by_key,
                     fenced,
                     record_ended(&tx, &run, &entries.ended),
                     record_claims(&tx, &run, &entries.claims),
                     record_events(&tx, &run, &entries.events)
                 );
+                by_key.map_err(LedgerError::query(action))?;
                 fenced.and(ended).and(claimed).and(happened)?;
             }
             Write::Closing(closing) => {
-                let (fenced, happened, closed) = tokio::join!(
+                let (by_key, fenced, happened, closed) = tokio::join!(
+                    by_key,
                     fenced,
                     record_events(&tx, &run, &closing.events),
                     record_closing(&tx, &run, closing)
                 );
+                by_key.map_err(LedgerError::query(action))?;
                 let closed = closed.map_err(LedgerError::query(action));
                 fenced.and(happened).and(closed)?;
             }
