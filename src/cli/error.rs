@@ -75,6 +75,31 @@ pub(super) enum Refusal {
         /// The config file.
         config: String,
     },
+    /// A wave that selects nobody: the canary would let everybody through.
+    #[error("wave {0} selects no tenant of the fleet")]
+    EmptyWave(String),
+    /// `approve` where no run waits for it.
+    #[error("no run waits for an approval")]
+    NobodyWaits,
+    /// `approve` of a run that does not wait for it.
+    #[error("run {0} waits for no approval")]
+    NotWaiting(String),
+    /// `resume` before the approval.
+    #[error("run {run} waits for an approval: no wave follows {wave} before it is given")]
+    NotApproved {
+        /// Which run.
+        run: String,
+        /// After which wave.
+        wave: String,
+    },
+    /// `resume` of a run that was halted, with the same files.
+    #[error("run {run} was halted, and the migration files are the same since: {reason}")]
+    NothingChanged {
+        /// Which run.
+        run: String,
+        /// Why.
+        reason: String,
+    },
     /// A signal came before anything was touched.
     #[error("stopped by {} before any tenant was touched", signal_name(*.0))]
     Stopped(StopSignal),
@@ -93,8 +118,12 @@ impl Refusal {
             | Self::NothingLeftHere { .. }
             | Self::NothingSelected
             | Self::NothingInDoubt
+            | Self::NobodyWaits
+            | Self::NotWaiting(_)
             | Self::UnknownDatabase { .. } => ExitCode::Usage,
+            Self::NotApproved { .. } | Self::NothingChanged { .. } => ExitCode::Halted,
             Self::NoTenants(_)
+            | Self::EmptyWave(_)
             | Self::Server { .. }
             | Self::Overlap(_)
             | Self::NotEmbedded { .. } => ExitCode::Refused,
@@ -112,6 +141,18 @@ impl Refusal {
             }
             Self::Deadline => Some(
                 "no run was recorded that could be resumed: type the same command again, with more time",
+            ),
+            Self::EmptyWave(_) => Some(
+                "fleet tenants lists the names and labels that there are; a wave that takes nobody would let everybody through",
+            ),
+            Self::NobodyWaits | Self::NotWaiting(_) => {
+                Some("fleet show has where the waves of a run are")
+            }
+            Self::NotApproved { .. } => {
+                Some("fleet approve gives it, from any machine; then fleet resume goes on")
+            }
+            Self::NothingChanged { .. } => Some(
+                "mend the file, or mend the tenants and say so: fleet resume --what-changed 'TEXT'",
             ),
             Self::NotRunning => Some("fleet embedded start starts it and keeps it running"),
             Self::NoTenants(_) => Some(

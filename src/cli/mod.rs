@@ -1,5 +1,6 @@
 //! The command line: what can be typed, which command it means, and what the process exits with.
 
+mod approve;
 mod control;
 mod embedded;
 mod error;
@@ -16,6 +17,7 @@ mod settle;
 mod signals;
 mod status;
 mod tenants;
+mod waves;
 
 use std::process::ExitCode;
 
@@ -23,6 +25,7 @@ use clap::Parser;
 use tokio::time::Instant;
 
 use crate::crash;
+use crate::pg;
 use crate::run;
 use options::{Command, Options};
 use output::Output;
@@ -53,6 +56,17 @@ pub fn run() -> ExitCode {
     // a connection attempt that hangs in a system call must not keep the process
     runtime.shutdown_background();
     code
+}
+
+/// Who does something, for those who find it in the ledger: user, host and process.
+fn started_by() -> String {
+    let system = rustix::system::uname();
+    format!(
+        "{}@{} (pid {})",
+        pg::os_user(),
+        system.nodename().to_string_lossy(),
+        std::process::id()
+    )
 }
 
 /// `--help` and `--version` are answers, everything else is exit 2.
@@ -95,6 +109,9 @@ async fn dispatch(
         }
         Command::Runs(arguments) => {
             unless_stopped(watch, runs::list(global, &arguments, output)).await
+        }
+        Command::Approve(arguments) => {
+            unless_stopped(watch, approve::execute(global, &arguments, output)).await
         }
         Command::Show(arguments) => {
             unless_stopped(watch, runs::show(global, &arguments, output)).await

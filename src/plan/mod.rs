@@ -3,9 +3,11 @@
 
 mod decide;
 mod evidence;
+mod failures;
 mod refusal;
 mod snapshot;
 mod status;
+mod waves;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,9 +15,11 @@ use std::sync::Arc;
 
 pub use decide::decide;
 use evidence::Evidence;
+pub use failures::Blame;
 pub use refusal::{Divergence, Halfway, Refusal};
 pub use snapshot::{AppliedRow, HistorySnapshot, StepRow, VersionColumn};
 pub use status::{FleetStatus, LastFailure, LedgerView, StatusRow, TenantState, VersionCount};
+pub use waves::{REST, Wave, WaveRule, WaveSelector, WaveSize, divide};
 
 use crate::migration::{MigrationSet, Version};
 use crate::tenant::Tenant;

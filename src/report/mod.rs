@@ -26,12 +26,13 @@ mod tenants;
 mod tests;
 mod throttling;
 mod undone;
+mod waves;
 mod wording;
 
 pub use detail::status_detail;
 pub use document::{
-    Complaint, plan_document, run_document, runless_document, runs_document, show_document,
-    status_document, tenants_document, write_document,
+    Complaint, approved_document, plan_document, run_document, runless_document, runs_document,
+    show_document, status_document, tenants_document, write_document,
 };
 pub use plan::plan;
 pub use runs::{runs, show};
@@ -41,6 +42,7 @@ pub use status::status;
 pub use style::{ColorChoice, Invocation, Screen, Stream, Style, shell_word};
 pub use summary::summary;
 pub use tenants::tenants;
+pub use waves::approved;
 pub use wording::duration;
 
 use crate::rollout::RolloutEvent;

@@ -20,3 +20,4 @@ mod stock_refinery;
 mod stopping;
 mod terminal;
 mod throttle;
+mod waves;

@@ -5,6 +5,7 @@ mod ledger;
 mod pace;
 mod plan;
 mod run;
+mod waves;
 
 use std::io::{self, Write};
 
@@ -15,6 +16,8 @@ pub(super) use pace::PaceRow;
 pub use plan::{plan_document, status_document};
 pub use run::{Complaint, run_document, runless_document};
 pub(super) use run::{TenantKey, TenantRow};
+pub use waves::approved_document;
+pub(super) use waves::{HaltRow, WaveEvent};
 
 use crate::run::FailureGroup;
 use crate::tenant::TenantId;
