@@ -131,7 +131,7 @@ async fn a_budget_of_a_wave_halts_in_the_middle_of_it() {
     let one = Some(FailureBudget::Tenants(NonZeroU32::MIN));
     let script = Script::new(1)
         .wave("first", &["a", "b", "c"], |wave| {
-            wave.terms.max_failures = one
+            wave.terms.max_failures = one;
         })
         .wave("rest", &["d"], plain)
         .tenants(&["a"], &[Does::Fail(10)])
