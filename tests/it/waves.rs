@@ -1,6 +1,8 @@
 //! Waves, gates and the failure budget: a bad migration is found on two tenants, an odd tenant stops nobody, and a run
 //! that halted goes on where it was.
 
+mod gates;
+
 use serde_json::{Value, json};
 
 use crate::support::{
