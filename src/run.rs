@@ -226,6 +226,8 @@ pub struct Failure {
     pub statement: Option<u32>,
     /// The line in the file where PostgreSQL points, or where that statement begins.
     pub line: Option<u32>,
+    /// The character of that line where PostgreSQL points, from 1; None where it points at none.
+    pub column: Option<u32>,
     /// PostgreSQL's five characters.
     pub sqlstate: Option<String>,
     /// Whether trying again may help.
@@ -249,6 +251,7 @@ impl Failure {
             migration: None,
             statement: None,
             line: None,
+            column: None,
             sqlstate: None,
             class,
             message: message.into(),

@@ -28,11 +28,12 @@ const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r
       count(*) FILTER (WHERE outcome = 'skipped') AS skipped \
       FROM run_tenants WHERE run_id = r.id) t";
 
-/// An attempt, also from a control schema of an older fleet, which has no notes yet.
+/// An attempt, also from a control schema of an older fleet, which has no notes or columns yet.
 const ATTEMPTS: &str = "a.run_id, a.database, a.schema, a.attempt, \
     to_char(a.ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), a.duration_ms, a.outcome, a.applied, \
     a.migration, a.statement, a.line, a.sqlstate, a.class, a.message, a.detail, a.hint, a.context, a.blocked_by, \
-    ARRAY(SELECT jsonb_array_elements_text(coalesce(to_jsonb(a) -> 'notes', '[]')))";
+    ARRAY(SELECT jsonb_array_elements_text(coalesce(to_jsonb(a) -> 'notes', '[]'))), \
+    (to_jsonb(a) ->> 'line_column')::integer";
 
 impl Control {
     /// The newest runs, newest first.
@@ -319,6 +320,7 @@ fn attempt(row: &Row) -> Option<AttemptRecord> {
         migration: row.get(8),
         statement: positive(9),
         line: positive(10),
+        column: positive(19),
         sqlstate: row.get(11),
         class: match row.get(12) {
             Some("transient") => FailureClass::Transient,
