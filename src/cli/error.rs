@@ -29,6 +29,14 @@ pub(super) enum Refusal {
         /// How many tenants there are.
         found: usize,
     },
+    /// Tenants that are named and not there.
+    #[error("no tenant is called {names} (the config finds {found})")]
+    UnknownTenants {
+        /// Some of them.
+        names: String,
+        /// How many tenants there are.
+        found: usize,
+    },
     /// None of what a run left is there.
     #[error(
         "nothing of run {run} can be carried on: {names} not selected, or not found by the config now"
@@ -90,6 +98,7 @@ impl Refusal {
     fn exit(&self) -> ExitCode {
         match self {
             Self::EmptySelection { .. }
+            | Self::UnknownTenants { .. }
             | Self::NothingLeftHere { .. }
             | Self::NothingSelected
             | Self::NothingInDoubt
@@ -107,9 +116,9 @@ impl Refusal {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::EmptySelection { .. } | Self::NothingLeftHere { .. } => {
-                Some("fleet tenants lists what the config finds")
-            }
+            Self::EmptySelection { .. }
+            | Self::UnknownTenants { .. }
+            | Self::NothingLeftHere { .. } => Some("fleet tenants lists what the config finds"),
             Self::Deadline => Some(
                 "no run was recorded that could be resumed: type the same command again, with more time",
             ),

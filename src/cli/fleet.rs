@@ -14,6 +14,7 @@ use super::open::{
 };
 use super::options::{Global, Selection};
 use super::output::Output;
+use super::select::select;
 use crate::config::{self, Config, HistoryColumn};
 use crate::history;
 use crate::inventory::{self, Finder};
@@ -83,7 +84,9 @@ impl Needed<'_> {
             Self::Control => false,
             Self::Tenants(selection) => {
                 let named = &selection.databases;
-                named.is_empty() || named.iter().any(|name| name == database.as_str())
+                let listed = selection.listed.tenants();
+                (named.is_empty() || named.iter().any(|name| name == database.as_str()))
+                    && (listed.is_empty() || listed.iter().any(|id| id.database == *database))
             }
         }
     }
@@ -179,7 +182,6 @@ impl Fleet {
 
     /// The tenants that the config finds, those apart that the command line selects.
     pub(super) async fn tenants(&self, selection: &Selection) -> anyhow::Result<Found> {
-        let filter = selection.filter();
         let finding = self.needed().map(|(config, open)| self.find(config, open));
         let found = try_join_all(finding).await?;
         if found.len() > 1 {
@@ -187,25 +189,7 @@ impl Fleet {
         }
         self.check_found(&found)?;
         let all: Vec<Tenant> = found.into_iter().flatten().collect();
-        let empty = |selection: String| Refusal::EmptySelection {
-            selection,
-            found: all.len(),
-        };
-        // one typo among several patterns is one too many
-        for pattern in &filter.tenants {
-            if !all.iter().any(|tenant| pattern.matches(&tenant.id)) {
-                return Err(empty(format!("--tenant {}", pattern.as_str())).into());
-            }
-        }
-        match selection.typed() {
-            Some(selection) if !all.iter().any(|tenant| filter.matches(tenant)) => {
-                Err(empty(selection).into())
-            }
-            _ => {
-                let (selected, others) = all.into_iter().partition(|t| filter.matches(t));
-                Ok(Found { selected, others })
-            }
-        }
+        Ok(select(all, selection)?)
     }
 
     /// The databases that the command is about.
@@ -231,9 +215,11 @@ impl Fleet {
     }
 
     fn check_databases(&self, filter: &TenantFilter) -> Result<(), Refusal> {
+        let listed = filter.exactly.iter().map(|id| &id.database);
         let unknown = filter
             .databases
             .iter()
+            .chain(listed)
             .find(|name| !self.databases.iter().any(|open| open.name == **name));
         unknown.map_or(Ok(()), |name| {
             let known: Vec<&str> = self.databases.iter().map(|d| d.name.as_str()).collect();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::listed::Listed;
 use crate::migration::Version;
 use crate::report::shell_word;
 use crate::tenant::{DatabaseName, TenantFilter, TenantPattern};
@@ -154,6 +155,10 @@ pub(super) struct Selection {
     /// Only tenants with this label; may be given several times, all must match
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
     pub(super) labels: Vec<(String, String)>,
+
+    /// Tenants that are named one by one.
+    #[command(flatten)]
+    pub(super) listed: Listed,
 }
 
 impl Selection {
@@ -161,6 +166,7 @@ impl Selection {
     pub(super) fn filter(&self) -> TenantFilter {
         TenantFilter {
             tenants: self.tenants.clone(),
+            exactly: self.listed.tenants(),
             databases: self
                 .databases
                 .iter()
@@ -181,7 +187,9 @@ impl Selection {
             .labels
             .iter()
             .map(|(k, v)| format!("--label {}", shell_word(&format!("{k}={v}"))));
-        let typed: Vec<String> = tenants.chain(databases).chain(labels).collect();
+        let named = tenants.chain(databases).chain(labels);
+        // the last: --only takes all words behind it
+        let typed: Vec<String> = named.chain(self.listed.typed()).collect();
         (!typed.is_empty()).then(|| typed.join(" "))
     }
 }

@@ -41,7 +41,7 @@ pub use status::status;
 pub use style::{ColorChoice, Invocation, Screen, Stream, Style, shell_word};
 pub use summary::summary;
 pub use tenants::tenants;
-pub use wording::duration;
+pub use wording::{duration, some_names};
 
 use crate::rollout::RolloutEvent;
 use sink::Sink;

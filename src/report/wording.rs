@@ -158,6 +158,23 @@ pub(super) fn names<'a>(
     wrapped(&items, indent, width)
 }
 
+/// A few tenants on one line, `main/a, main/b and 3 more`.
+pub fn some_names(tenants: &[&TenantId]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<String> = tenants
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    let more = tenants.len().saturating_sub(SHOWN);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    shown.join(", ") + &more
+}
+
 /// Items with commas between them.
 pub(super) fn wrapped(items: &[String], indent: usize, width: u16) -> String {
     let mut text = String::new();
