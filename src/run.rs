@@ -1,5 +1,6 @@
 //! Runs: what is recorded of one execution of a plan, and how it ended.
 
+mod cause;
 mod throttle;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use cause::CauseName;
 pub use throttle::{Measure, PaceChange, PaceReason, ThrottleReason, Throttled};
 
 use crate::migration::Version;

@@ -52,7 +52,15 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     (
         "report",
         4,
-        &["ledger", "migration", "plan", "rollout", "run", "tenant"],
+        &[
+            "ledger",
+            "migration",
+            "plan",
+            "rollout",
+            "run",
+            "sql",
+            "tenant",
+        ],
     ),
     ("config", 5, &["inventory", "migrator", "rollout", "tenant"]),
     (

@@ -37,6 +37,14 @@ pub(super) enum Refusal {
         /// How many tenants there are.
         found: usize,
     },
+    /// A cause that a run does not have.
+    #[error("no cause is called {typed}: {known}")]
+    NoSuchCause {
+        /// As typed.
+        typed: String,
+        /// Those that there are.
+        known: String,
+    },
     /// None of what a run left is there.
     #[error(
         "nothing of run {run} can be carried on: {names} not selected, or not found by the config now"
@@ -100,6 +108,7 @@ impl Refusal {
             Self::EmptySelection { .. }
             | Self::UnknownTenants { .. }
             | Self::NothingLeftHere { .. }
+            | Self::NoSuchCause { .. }
             | Self::NothingSelected
             | Self::NothingInDoubt
             | Self::UnknownDatabase { .. } => ExitCode::Usage,
@@ -127,6 +136,7 @@ impl Refusal {
                 "if that is right, as before the first customer, say tenants.allow_empty: true",
             ),
             Self::UnknownDatabase { .. }
+            | Self::NoSuchCause { .. }
             | Self::Server { .. }
             | Self::Overlap(_)
             | Self::NothingSelected

@@ -3,6 +3,7 @@
 mod control;
 mod embedded;
 mod error;
+mod failures;
 mod fleet;
 mod lease;
 mod listed;
@@ -100,6 +101,9 @@ async fn dispatch(
         }
         Command::Show(arguments) => {
             unless_stopped(watch, runs::show(global, &arguments, output)).await
+        }
+        Command::Failures(arguments) => {
+            unless_stopped(watch, failures::execute(global, &arguments, output)).await
         }
         Command::Reconcile(arguments) => {
             unless_stopped(watch, control::reconcile(global, &arguments, output)).await

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::failures::FailuresArguments;
 use super::listed::Listed;
 use crate::migration::Version;
 use crate::report::shell_word;
@@ -129,6 +130,8 @@ pub(super) enum Command {
     Runs(RunsArguments),
     /// Show one run: its tenants, attempts and failures by cause
     Show(ShowArguments),
+    /// Show what went wrong in a run by cause, with the statement and what usually helps
+    Failures(FailuresArguments),
     /// List the tenants that the config finds
     Tenants(TenantsArguments),
     /// Rebuild the ledger from the tenants' histories and report where they disagreed

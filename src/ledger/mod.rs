@@ -3,6 +3,7 @@
 
 mod control;
 mod events;
+mod failures;
 mod lease;
 mod past;
 mod queries;

@@ -10,7 +10,7 @@ use crate::run::{Failure, FailureClass, Outcome, RunId, RunOutcome, Totals};
 use crate::tenant::{DatabaseName, SchemaName, TenantId};
 
 /// A run with its totals. `$1` is the key of the lease.
-const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r.target, r.set_fingerprint, \
+pub(super) const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r.target, r.set_fingerprint, \
       r.started_by, r.fleet_version, \
       to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \
       to_char(r.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \
@@ -252,7 +252,7 @@ impl Control {
     }
 }
 
-fn run_record(row: &Row) -> RunRecord {
+pub(super) fn run_record(row: &Row) -> RunRecord {
     let outcome: Option<&str> = row.get(3);
     let lease_alive: bool = row.get(12);
     let state = match (outcome.and_then(RunOutcome::parse), lease_alive) {

@@ -1,6 +1,7 @@
 //! What is seen: facts become words. Progress and notices go to stderr, results to stdout; JSON is
 //! a contract, text for people is not. A stream that breaks never changes a run.
 
+mod advice;
 mod board;
 mod causes;
 mod detail;
@@ -8,6 +9,8 @@ mod document;
 mod echo;
 mod ending;
 mod eta;
+mod excerpt;
+mod failures;
 mod lines;
 mod ndjson;
 mod notices;
@@ -30,9 +33,11 @@ mod wording;
 
 pub use detail::status_detail;
 pub use document::{
-    Complaint, plan_document, run_document, runless_document, runs_document, show_document,
-    status_document, tenants_document, write_document,
+    Complaint, failures_document, no_failures_document, plan_document, run_document,
+    runless_document, runs_document, show_document, status_document, tenants_document,
+    tenants_of_document, write_document,
 };
+pub use failures::{Cause, Statement, cause_names, causes, failures, no_failures, tenant_words};
 pub use plan::plan;
 pub use runs::{runs, show};
 pub use safety::Stepwise;

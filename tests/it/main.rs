@@ -2,6 +2,7 @@
 
 mod contract;
 mod embedded;
+mod failures;
 mod guards;
 mod inventory;
 mod ledger;
