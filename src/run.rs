@@ -143,7 +143,7 @@ pub enum ExitCode {
     Halted,
     /// Another run holds the lease.
     LeaseHeld,
-    /// Divergent, missing or drifted tenants were found.
+    /// Divergent, missing or drifted tenants were found, or, where that was asked, tenants below a version.
     Divergent,
     /// The deadline was reached, and work remains that another run carries on.
     Deadline,

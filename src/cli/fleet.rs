@@ -74,15 +74,24 @@ impl Found {
 pub(super) enum Needed<'a> {
     /// Those whose tenants are selected.
     Tenants(&'a Selection),
+    /// The same for a look that many may take at once: one connection each is all it takes.
+    Glance(&'a Selection),
     /// None but the control database.
     Control,
 }
 
 impl Needed<'_> {
+    fn connections(self, database: &config::Database) -> usize {
+        match self {
+            Self::Glance(_) => 1,
+            Self::Tenants(_) | Self::Control => database.max_connections.get(),
+        }
+    }
+
     fn includes(self, database: &DatabaseName) -> bool {
         match self {
             Self::Control => false,
-            Self::Tenants(selection) => {
+            Self::Tenants(selection) | Self::Glance(selection) => {
                 let named = &selection.databases;
                 let listed = selection.listed.tenants();
                 (named.is_empty() || named.iter().any(|name| name == database.as_str()))
@@ -126,7 +135,7 @@ impl Fleet {
             databases.push(OpenDatabase {
                 is_needed: needed.includes(&database.name),
                 name: database.name.clone(),
-                pool: pg::pool(&url, &options, database.max_connections.get())
+                pool: pg::pool(&url, &options, needed.connections(database))
                     .with_context(|| format!("database {}", database.name))?,
             });
         }
@@ -136,7 +145,7 @@ impl Fleet {
             embedded,
             sessions,
         };
-        if let Needed::Tenants(selection) = needed {
+        if let Needed::Tenants(selection) | Needed::Glance(selection) = needed {
             fleet.check_databases(&selection.filter())?;
         }
         let patience = fleet.config.execution.reconnect_timeout;
@@ -281,7 +290,8 @@ impl Fleet {
         target: Option<Version>,
         found: Found,
     ) -> anyhow::Result<Plan> {
-        let mut histories = self.read_histories(&found).await?;
+        let all = found.selected.iter().chain(&found.others);
+        let mut histories = self.read_histories(all).await?;
         let mut history_of = |tenant: &Tenant| {
             histories
                 .get_mut(&tenant.id.database)
@@ -300,13 +310,14 @@ impl Fleet {
         Ok(plan::build(known, &witnesses, set, target))
     }
 
-    async fn read_histories(
+    /// The histories of these tenants.
+    pub(super) async fn read_histories(
         &self,
-        found: &Found,
+        tenants: impl Iterator<Item = &Tenant>,
     ) -> anyhow::Result<HashMap<DatabaseName, HashMap<SchemaName, HistorySnapshot>>> {
         let table = &self.config.migrations.history_table;
         let mut schemas: HashMap<DatabaseName, Vec<SchemaName>> = HashMap::new();
-        for tenant in found.selected.iter().chain(&found.others) {
+        for tenant in tenants {
             let of_database = schemas.entry(tenant.id.database.clone()).or_default();
             of_database.push(tenant.id.schema.clone());
         }

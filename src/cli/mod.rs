@@ -5,6 +5,7 @@ mod embedded;
 mod error;
 mod failures;
 mod fleet;
+mod gate;
 mod lease;
 mod listed;
 mod migrate;
@@ -104,6 +105,9 @@ async fn dispatch(
         }
         Command::Failures(arguments) => {
             unless_stopped(watch, failures::execute(global, &arguments, output)).await
+        }
+        Command::Gate(arguments) => {
+            unless_stopped(watch, gate::execute(global, &arguments, output)).await
         }
         Command::Reconcile(arguments) => {
             unless_stopped(watch, control::reconcile(global, &arguments, output)).await

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::failures::FailuresArguments;
+use super::gate::GateArguments;
 use super::listed::Listed;
 use crate::migration::Version;
 use crate::report::shell_word;
@@ -18,7 +19,8 @@ Exit codes:
   1  unexpected error                       2  usage
   3  config or migration set refused, nothing touched
   4  some tenants failed                    5  stopped by the failure budget
-  6  another run holds the lease            7  divergent or missing tenants found
+  6  another run holds the lease            7  divergent or missing tenants found,
+                                           or, for gate, tenants that are not there
   8  deadline reached, work remains: the same command again carries on
   130/143  interrupted by SIGINT/SIGTERM, resumable
 
@@ -132,6 +134,8 @@ pub(super) enum Command {
     Show(ShowArguments),
     /// Show what went wrong in a run by cause, with the statement and what usually helps
     Failures(FailuresArguments),
+    /// Say whether every tenant is at a version, for a program that must not start before
+    Gate(GateArguments),
     /// List the tenants that the config finds
     Tenants(TenantsArguments),
     /// Rebuild the ledger from the tenants' histories and report where they disagreed
@@ -223,7 +227,7 @@ fn parse_concurrency(text: &str) -> Result<AtATime, String> {
         .ok_or_else(|| format!("a number from 1 to {MAX_CONCURRENCY}, or auto"))
 }
 
-fn parse_wait(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }

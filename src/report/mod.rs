@@ -11,6 +11,7 @@ mod ending;
 mod eta;
 mod excerpt;
 mod failures;
+mod gate;
 mod lines;
 mod ndjson;
 mod notices;
@@ -33,11 +34,12 @@ mod wording;
 
 pub use detail::status_detail;
 pub use document::{
-    Complaint, failures_document, no_failures_document, plan_document, run_document,
-    runless_document, runs_document, show_document, status_document, tenants_document,
-    tenants_of_document, write_document,
+    Complaint, failures_document, gate_document, gate_line, no_failures_document, plan_document,
+    run_document, runless_document, runs_document, show_document, status_document,
+    tenants_document, tenants_of_document, write_document,
 };
 pub use failures::{Cause, Statement, cause_names, causes, failures, no_failures, tenant_words};
+pub use gate::{arrived, gate};
 pub use plan::plan;
 pub use runs::{runs, show};
 pub use safety::Stepwise;

@@ -3,6 +3,7 @@
 mod contract;
 mod embedded;
 mod failures;
+mod gate;
 mod guards;
 mod inventory;
 mod ledger;
