@@ -154,6 +154,26 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
+    /// Every value.
+    const ALL: [Self; 11] = [
+        Self::Done,
+        Self::Unexpected,
+        Self::Usage,
+        Self::Refused,
+        Self::TenantsFailed,
+        Self::Halted,
+        Self::LeaseHeld,
+        Self::Divergent,
+        Self::Deadline,
+        Self::Interrupted,
+        Self::Terminated,
+    ];
+
+    /// The value with this number.
+    pub fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|value| value.code() == code)
+    }
+
     /// The number for the operating system.
     pub fn code(self) -> u8 {
         match self {

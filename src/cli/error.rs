@@ -37,6 +37,9 @@ pub(super) enum Refusal {
         /// How many tenants there are.
         found: usize,
     },
+    /// `watch` where there is nothing to watch.
+    #[error("no run is under way")]
+    NothingRuns,
     /// A cause that a run does not have.
     #[error("no cause is called {typed}: {known}")]
     NoSuchCause {
@@ -109,6 +112,7 @@ impl Refusal {
             | Self::UnknownTenants { .. }
             | Self::NothingLeftHere { .. }
             | Self::NoSuchCause { .. }
+            | Self::NothingRuns
             | Self::NothingSelected
             | Self::NothingInDoubt
             | Self::UnknownDatabase { .. } => ExitCode::Usage,
@@ -131,6 +135,9 @@ impl Refusal {
             Self::Deadline => Some(
                 "no run was recorded that could be resumed: type the same command again, with more time",
             ),
+            Self::NothingRuns => {
+                Some("fleet runs lists the past ones; fleet show RUN says how one has ended")
+            }
             Self::NotRunning => Some("fleet embedded start starts it and keeps it running"),
             Self::NoTenants(_) => Some(
                 "if that is right, as before the first customer, say tenants.allow_empty: true",

@@ -1,5 +1,6 @@
 //! `fleet gate`: whether every tenant is at a version, for a pod that must not start before. Reads only, over one
-//! connection a database: hundreds of pods may ask at once.
+//! connection a database: hundreds of pods may ask at once. Histories are copied out in batches, as for a plan: one
+//! query over all of them would cost the server ten times as much.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -20,6 +20,7 @@ mod settle;
 mod signals;
 mod status;
 mod tenants;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -109,6 +110,7 @@ async fn dispatch(
         Command::Gate(arguments) => {
             unless_stopped(watch, gate::execute(global, &arguments, output)).await
         }
+        Command::Watch(arguments) => watch::execute(global, &arguments, output, watch).await,
         Command::Reconcile(arguments) => {
             unless_stopped(watch, control::reconcile(global, &arguments, output)).await
         }

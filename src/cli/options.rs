@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::failures::FailuresArguments;
 use super::gate::GateArguments;
 use super::listed::Listed;
+use super::watch::WatchArguments;
 use crate::migration::Version;
 use crate::report::shell_word;
 use crate::tenant::{DatabaseName, TenantFilter, TenantPattern};
@@ -134,6 +135,8 @@ pub(super) enum Command {
     Show(ShowArguments),
     /// Show what went wrong in a run by cause, with the statement and what usually helps
     Failures(FailuresArguments),
+    /// Follow a run that another process executes, to its end
+    Watch(WatchArguments),
     /// Say whether every tenant is at a version, for a program that must not start before
     Gate(GateArguments),
     /// List the tenants that the config finds

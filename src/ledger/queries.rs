@@ -29,7 +29,7 @@ pub(super) const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.e
       FROM run_tenants WHERE run_id = r.id) t";
 
 /// An attempt, also from a control schema of an older fleet, which has no notes or columns yet.
-const ATTEMPTS: &str = "a.run_id, a.database, a.schema, a.attempt, \
+pub(super) const ATTEMPTS: &str = "a.run_id, a.database, a.schema, a.attempt, \
     to_char(a.ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), a.duration_ms, a.outcome, a.applied, \
     a.migration, a.statement, a.line, a.sqlstate, a.class, a.message, a.detail, a.hint, a.context, a.blocked_by, \
     ARRAY(SELECT jsonb_array_elements_text(coalesce(to_jsonb(a) -> 'notes', '[]'))), \
@@ -310,7 +310,7 @@ fn run_tenant(row: &Row) -> Option<RunTenantRecord> {
     })
 }
 
-fn attempt(row: &Row) -> Option<AttemptRecord> {
+pub(super) fn attempt(row: &Row) -> Option<AttemptRecord> {
     let positive = |index: usize| {
         row.get::<_, Option<i32>>(index)
             .and_then(|n| u32::try_from(n).ok())

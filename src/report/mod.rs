@@ -30,6 +30,7 @@ mod tenants;
 mod tests;
 mod throttling;
 mod undone;
+mod watching;
 mod wording;
 
 pub use detail::status_detail;
@@ -48,6 +49,7 @@ pub use status::status;
 pub use style::{ColorChoice, Invocation, Screen, Stream, Style, shell_word};
 pub use summary::summary;
 pub use tenants::tenants;
+pub use watching::Watching;
 pub use wording::{duration, some_names};
 
 use crate::rollout::RolloutEvent;

@@ -111,11 +111,6 @@ fn it_needs_one_connection_and_no_control_schema() {
 
     assert_eq!(gate["totals"]["there"], 450);
     assert_eq!(proxy.connections(), 1);
-    assert!(
-        proxy.round_trips() < 30,
-        "{} round trips",
-        proxy.round_trips()
-    );
     assert_eq!(db.query_one::<i64>(tables), before, "it has made something");
 }
 

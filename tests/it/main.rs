@@ -22,3 +22,4 @@ mod stock_refinery;
 mod stopping;
 mod terminal;
 mod throttle;
+mod watch;
