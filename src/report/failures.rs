@@ -10,8 +10,8 @@ use super::causes::{INDENT, count_causes, fact, headline, write_facts};
 use super::excerpt::write_excerpt;
 use super::style::{Style, Tone};
 use super::summary::{Step, write_next};
-use super::wording::{clean, count, count_u64, names, paragraph, verb};
-use crate::ledger::{RunDetail, RunRecord, RunState};
+use super::wording::{clean, count_u64, names, paragraph, verb};
+use crate::ledger::{RunDetail, RunRecord, RunState, RunTenantRecord};
 use crate::migration::{MigrationSet, Version};
 use crate::run::{CauseName, Failure, FailureClass, FailureGroup, Outcome, group_failures};
 use crate::sql::{self, Excerpt};
@@ -27,6 +27,8 @@ pub struct Cause {
     pub unsettled: usize,
     /// Tenants that have got past it since.
     pub mended: BTreeSet<TenantId>,
+    /// How many tenants of the run have the migration applied; None where a version does not tell.
+    pub passed: Option<u64>,
     /// The statement, where the failure names one.
     pub statement: Option<Statement>,
 }
@@ -90,17 +92,36 @@ pub fn causes(
                 .filter(|tenant| unsettled.contains(tenant))
                 .count(),
             mended: mended(&group, versions),
+            passed: passed(&group.example, detail),
             statement: statement(&group.example, &detail.run, files),
             group,
         })
         .collect()
 }
 
-/// Tenants whose version says that the migration is applied by now. Where a failure names no migration, and with
-/// files that may come behind later ones, a version says nothing.
+/// The version that says that the migration is applied. There is none where a failure names no migration, and with
+/// files that may come behind later ones.
+fn telling_version(failure: &Failure) -> Option<Version> {
+    let stem = failure.migration.as_deref()?;
+    version_of(stem).filter(|_| stem.starts_with('V'))
+}
+
+/// How many tenants have the migration applied, by this run or before.
+fn passed(failure: &Failure, detail: &RunDetail) -> Option<u64> {
+    let needed = telling_version(failure)?;
+    let reached = |row: &&RunTenantRecord| row.to.or(row.from).is_some_and(|now| now >= needed);
+    let number = |rows: usize| u64::try_from(rows).unwrap_or(u64::MAX);
+    let listed = number(detail.tenants.iter().filter(reached).count());
+    // tenants that had nothing to do have no row
+    let others = detail.run.totals.tenants;
+    let others = others.saturating_sub(number(detail.tenants.len()));
+    let is_meant = detail.run.target.is_some_and(|target| target >= needed);
+    Some(if is_meant { listed + others } else { listed })
+}
+
+/// Tenants whose version says that the migration is applied by now.
 fn mended(group: &FailureGroup, versions: &BTreeMap<TenantId, Version>) -> BTreeSet<TenantId> {
-    let stem = group.example.migration.as_deref().unwrap_or_default();
-    let Some(needed) = version_of(stem).filter(|_| stem.starts_with('V')) else {
+    let Some(needed) = telling_version(&group.example) else {
         return BTreeSet::new();
     };
     let is_past = |tenant: &&TenantId| versions.get(tenant).is_some_and(|now| *now >= needed);
@@ -165,7 +186,12 @@ pub fn failures(
     let groups: Vec<FailureGroup> = causes.iter().map(|cause| cause.group.clone()).collect();
     let tenants = count_u64(run.totals.tenants, "tenant");
     let causes_in_words = count_causes(&groups);
-    writeln!(out, "{head}: {failed} of {tenants} with {causes_in_words}")?;
+    let is_settled = causes.iter().all(|cause| cause.unsettled == 0);
+    let stopped = if is_settled { "" } else { " or were stopped" };
+    writeln!(
+        out,
+        "{head}: {failed} of {tenants} failed{stopped}, with {causes_in_words}"
+    )?;
     for cause in causes {
         writeln!(out)?;
         write_cause(out, cause, run, style, verbosity)?;
@@ -225,6 +251,7 @@ fn filled(words: &[&str], width: u16) -> String {
 /// What became of the tenants, where they did not all fail for good.
 fn note(cause: &Cause, run: &RunRecord) -> Option<String> {
     let mut parts = Vec::new();
+    parts.extend(passed_in_words(cause));
     if cause.unsettled > 0 {
         let number = cause.unsettled;
         parts.push(match run.state {
@@ -245,6 +272,21 @@ fn note(cause: &Cause, run: &RunRecord) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
+/// Whether the file is to blame or the tenants are the odd ones; what passes by itself says nothing about either.
+fn passed_in_words(cause: &Cause) -> Option<String> {
+    let failure = &cause.group.example;
+    let passed = cause.passed?;
+    if failure.class != FailureClass::Permanent {
+        return None;
+    }
+    let stem = clean(failure.migration.as_deref()?);
+    Some(match passed {
+        0 => format!("no tenant of this run has {stem} applied"),
+        1 => format!("one tenant of this run has {stem} applied"),
+        _ => format!("{passed} tenants of this run have {stem} applied"),
+    })
+}
+
 fn next_steps(run: &RunRecord, causes: &[Cause], style: Style) -> Vec<Step> {
     if run.state == RunState::Running {
         let what = "follows the run to its end".to_owned();
@@ -257,25 +299,24 @@ fn next_steps(run: &RunRecord, causes: &[Cause], style: Style) -> Vec<Step> {
     let Some(first) = open.first() else {
         return Vec::new();
     };
-    let number = first.open().count();
-    let resume = style
+    let tenants_of = format!("fleet failures {} --tenants-of {}", run.id, first.name);
+    let resume = format!("fleet resume {}", run.id);
+    if open.len() == 1 {
+        return vec![
+            (tenants_of, "its tenants, one a line".to_owned()),
+            (resume, "when the cause is mended".to_owned()),
+        ];
+    }
+    let of_one = style
         .invocation
-        .command(&format!("fleet resume {} --tenants-from -", run.id));
-    let these = if open.len() > 1 {
-        format!(
-            "carries on with the {} of one cause",
-            count(number, "tenant")
-        )
-    } else {
-        format!("carries on with {}", verb(number, "it", "these"))
-    };
-    vec![(
-        format!(
-            "fleet failures {} --tenants-of {} | {resume}",
-            run.id, first.name
+        .command(&format!("{resume} --tenants-from -"));
+    vec![
+        (
+            format!("{tenants_of} | {of_one}"),
+            "when that one is mended".to_owned(),
         ),
-        format!("{these}, when it is mended"),
-    )]
+        (resume, "when all of them are".to_owned()),
+    ]
 }
 
 /// Writes the tenants of a cause that are still open, a word a line.

@@ -196,7 +196,8 @@ fn next_steps(run: &RunSummary) -> Vec<Step> {
     let id = &run.run;
     let mut steps = Vec::new();
     if totals.failed > 0 {
-        steps.push((format!("fleet show -v {id}"), "every attempt".to_owned()));
+        let what = "the statement, and what usually helps";
+        steps.push((format!("fleet failures {id}"), what.to_owned()));
         let transient = |group: &FailureGroup| group.example.class == FailureClass::Transient;
         let when = if run.failures.iter().all(transient) {
             "may succeed as it is: locks, connections and the like were the cause"

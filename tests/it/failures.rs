@@ -37,7 +37,7 @@ fn each_cause_has_its_statement_with_a_caret_its_facts_and_its_tenants() {
     let seen = fleet.fleet(&["failures"]);
 
     seen.assert_code(0)
-        .assert_stdout_has("5 of 5 tenants with 2 causes")
+        .assert_stdout_has("5 of 5 tenants failed, with 2 causes")
         .assert_stdout_has("✗ 3 tenants at V2__one_each.sql:5: 42703")
         .assert_stdout_has("  cause      42703@V2.2")
         .assert_stdout_has("    5 │ CREATE UNIQUE INDEX one_each\n")
@@ -120,7 +120,7 @@ fn the_document_has_every_cause() {
             "detail": "Key (version)=(1) is duplicated.", "hint": null, "context": null, "blocked_by": null,
             "helps": helps,
             "excerpt": [{ "line": 1, "text": "CREATE UNIQUE INDEX ON probe (version);" }],
-            "excerpt_missing": null, "unsettled": 0, "tenants": ["main/tenant_0002"], "mended": [],
+            "excerpt_missing": null, "unsettled": 0, "passed": 2, "tenants": ["main/tenant_0002"], "mended": [],
         }])
     );
 }
@@ -172,7 +172,7 @@ fn the_last_run_with_failures_is_meant_and_who_got_past_it_is_said() {
     );
     let seen = fleet.fleet(&["failures"]);
     seen.assert_code(0)
-        .assert_stdout_has("  note       1 of these has got past it since");
+        .assert_stdout_has("  note       2 tenants of this run have V2__unique applied; 1 of these has got past it since");
     assert!(!seen.stdout.contains("Next:"), "{seen}");
 }
 

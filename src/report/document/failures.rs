@@ -28,6 +28,7 @@ struct Row<'a, N, M> {
     excerpt: Option<Vec<LineRow<'a>>>,
     excerpt_missing: Option<&'a str>,
     unsettled: usize,
+    passed: Option<u64>,
     tenants: N,
     mended: M,
 }
@@ -65,6 +66,7 @@ fn row(cause: &Cause) -> impl Serialize + '_ {
         excerpt,
         excerpt_missing,
         unsettled: cause.unsettled,
+        passed: cause.passed,
         tenants: Each::of(&cause.group.tenants, RawName),
         mended,
     }
