@@ -1,5 +1,7 @@
 //! From an error to an exit code and a second line that says what to do.
 
+use std::time::Duration;
+
 use tokio_postgres::error::SqlState;
 
 use crate::config::ConfigError;
@@ -9,6 +11,7 @@ use crate::ledger::LedgerError;
 use crate::migrator::SettleError;
 use crate::pg::{self, EmbeddedError, PgError, UrlError};
 use crate::plan::UnknownTarget;
+use crate::report;
 use crate::run::{ExitCode, FailureClass, RunOutcome, StopSignal};
 use crate::source::SourceError;
 
@@ -37,6 +40,9 @@ pub(super) enum Refusal {
         /// How many tenants there are.
         found: usize,
     },
+    /// A server that says nothing, for all the time that there was.
+    #[error("a database has not answered within {}", report::duration(*.0))]
+    NoAnswer(Duration),
     /// `watch` where there is nothing to watch.
     #[error("no run is under way")]
     NothingRuns,
@@ -123,7 +129,7 @@ impl Refusal {
             Self::Stopped(StopSignal::Interrupt) => ExitCode::Interrupted,
             Self::Stopped(StopSignal::Terminate) => ExitCode::Terminated,
             Self::Deadline => ExitCode::Deadline,
-            Self::NotRunning => ExitCode::Unexpected,
+            Self::NotRunning | Self::NoAnswer(_) => ExitCode::Unexpected,
         }
     }
 
@@ -144,6 +150,7 @@ impl Refusal {
             ),
             Self::UnknownDatabase { .. }
             | Self::NoSuchCause { .. }
+            | Self::NoAnswer(_)
             | Self::Server { .. }
             | Self::Overlap(_)
             | Self::NothingSelected

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::error;
+use super::error::{self, Refusal};
 use super::fleet::{Fleet, Needed};
 use super::options::{Global, Selection, parse_wait};
 use super::output::Output;
@@ -21,6 +21,9 @@ use crate::tenant::TenantId;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long the last look may take beyond the time that there is to wait.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// `fleet gate`.
 #[derive(Args, Debug)]
@@ -53,7 +56,15 @@ pub(super) async fn execute(
     let mut arrived = Arrived::new();
     loop {
         let quiet = told.quieter(output);
-        let looked = look(global, arguments, &mut arrived, &quiet).await;
+        let looking = look(global, arguments, &mut arrived, &quiet);
+        let looked = match arguments.wait {
+            Some(wait) => {
+                let left = ends.saturating_duration_since(Instant::now());
+                let looked = tokio::time::timeout(left + LAST_LOOK, looking).await;
+                looked.unwrap_or_else(|_| Err(Refusal::NoAnswer(wait).into()))
+            }
+            None => looking.await,
+        };
         let left = ends.saturating_duration_since(Instant::now());
         match looked {
             Ok(arrival) if arrival.is_complete() || left.is_zero() => {

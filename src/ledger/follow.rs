@@ -99,9 +99,9 @@ impl Control {
             .query_opt(
                 // the columns of a later fleet's schema are not there in an older one
                 &format!(
-                    "SELECT q.*, (to_jsonb(w) ->> 'writes')::int8, \
-                       extract(epoch FROM clock_timestamp() - w.heartbeat_at)::float8, \
-                       coalesce((to_jsonb(w) ->> 'lease_seconds')::float8, {LEASE}::float8) \
+                    "SELECT q.*, (to_jsonb(w) ->> 'writes')::int8 AS writes, \
+                       extract(epoch FROM clock_timestamp() - w.heartbeat_at)::float8 AS silent_s, \
+                       coalesce((to_jsonb(w) ->> 'lease_seconds')::float8, {LEASE}::float8) AS lease_s \
                      FROM ({RUNS} WHERE r.id = $2) q JOIN runs w ON w.id = $2"
                 ),
                 &[&self.lease_key(), &run],
@@ -110,8 +110,9 @@ impl Control {
             .map_err(LedgerError::query("look at the run"))?;
         let row = row.ok_or_else(|| LedgerError::NoSuchRun(run.to_owned()))?;
         let record = run_record(&row);
-        let writes: Option<i64> = row.get(20);
-        let seconds = |column| Duration::try_from_secs_f64(row.get(column)).unwrap_or_default();
+        let writes: Option<i64> = row.get("writes");
+        let seconds =
+            |column: &str| Duration::try_from_secs_f64(row.get(column)).unwrap_or_default();
         let is_new = writes.is_none() || writes != follower.writes || record.finished_at.is_some();
         let news = if is_new {
             Some(self.news(follower).await?)
@@ -121,8 +122,8 @@ impl Control {
         follower.writes = writes;
         Ok(Look {
             run: record,
-            silent: seconds(21),
-            lease: seconds(22),
+            silent: seconds("silent_s"),
+            lease: seconds("lease_s"),
             news,
         })
     }
@@ -173,8 +174,8 @@ impl Control {
             .client()
             .query(
                 &format!(
-                    "SELECT {ATTEMPTS}, t.state = 'finished' AND t.attempts = a.attempt, t.from_version, t.to_version, \
-                       a.ended_at::text \
+                    "SELECT {ATTEMPTS}, t.state = 'finished' AND t.attempts = a.attempt AS is_last, \
+                       t.from_version, t.to_version, a.ended_at::text AS ended \
                      FROM attempts a JOIN run_tenants t USING (run_id, database, schema) \
                      WHERE a.run_id = $1 AND a.ended_at > $2::text::timestamptz \
                      ORDER BY a.ended_at"
@@ -183,13 +184,13 @@ impl Control {
             )
             .await
             .map_err(LedgerError::query("read the run's attempts"))?;
-        let last = rows.last().map(|row| row.get(23));
+        let last = rows.last().map(|row| row.get("ended"));
         let ended = rows.iter().filter_map(|row| {
             Some(EndedAttempt {
                 attempt: attempt(row)?,
-                is_last: row.get(20),
-                from: row.get(21),
-                to: row.get(22),
+                is_last: row.get("is_last"),
+                from: row.get("from_version"),
+                to: row.get("to_version"),
             })
         });
         let failed = |ended: &EndedAttempt| ended.is_last && ended.attempt.failure.is_some();

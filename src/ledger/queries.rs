@@ -33,7 +33,7 @@ pub(super) const ATTEMPTS: &str = "a.run_id, a.database, a.schema, a.attempt, \
     to_char(a.ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), a.duration_ms, a.outcome, a.applied, \
     a.migration, a.statement, a.line, a.sqlstate, a.class, a.message, a.detail, a.hint, a.context, a.blocked_by, \
     ARRAY(SELECT jsonb_array_elements_text(coalesce(to_jsonb(a) -> 'notes', '[]'))), \
-    (to_jsonb(a) ->> 'line_column')::integer";
+    (to_jsonb(a) ->> 'line_column')::integer AS line_column";
 
 impl Control {
     /// The newest runs, newest first.
@@ -320,7 +320,9 @@ pub(super) fn attempt(row: &Row) -> Option<AttemptRecord> {
         migration: row.get(8),
         statement: positive(9),
         line: positive(10),
-        column: positive(19),
+        column: row
+            .get::<_, Option<i32>>("line_column")
+            .and_then(|n| u32::try_from(n).ok()),
         sqlstate: row.get(11),
         class: match row.get(12) {
             Some("transient") => FailureClass::Transient,

@@ -227,3 +227,27 @@ fn ctrl_c_ends_the_waiting() {
     child.interrupt();
     child.wait().assert_code(130);
 }
+
+#[test]
+fn a_server_that_says_nothing_does_not_hold_it_for_ever() {
+    let (db, fleet) = at_version_two(1);
+    let proxy = Proxy::start(&db.url());
+    let fleet = fleet.set("databases.0.url", proxy.url(db.name()));
+    proxy.freeze_all();
+    let shut = fleet.json(&["gate", "--min-version", "2", "--wait", "500ms"], 1);
+    assert_says(&shut["error"], &["has not answered within 500 ms"]);
+}
+
+/// Each database is asked over one connection, and one of them that is behind is enough.
+#[test]
+fn all_databases_count() {
+    let (_a, fleet) = at_version_two(2);
+    let b = TestDatabase::create(Server::B);
+    tenants(&b, 2);
+    let fleet = fleet.database("second", &b);
+    fleet.json(&["migrate", "--database", "second", "--to", "1"], 0);
+    let gate = fleet.json(&["gate", "--min-version", "2"], 7);
+    assert_eq!(gate["lowest"], 1);
+    assert_eq!(gate["behind"][0]["database"], "second");
+    fleet.json(&["gate", "--min-version", "2", "--database", "main"], 0);
+}
