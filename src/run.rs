@@ -1,6 +1,7 @@
 //! Runs: what is recorded of one execution of a plan, and how it ended.
 
 mod budget;
+mod cause;
 mod throttle;
 mod wave;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use budget::FailureBudget;
+pub use cause::CauseName;
 pub use throttle::{Measure, PaceChange, PaceReason, ThrottleReason, Throttled};
 pub use wave::{
     Approval, BadMigration, CheckKind, Halt, WaveCheck, WaveGate, WaveNumber, WaveState,
@@ -148,7 +150,7 @@ pub enum ExitCode {
     Halted,
     /// Another run holds the lease.
     LeaseHeld,
-    /// Divergent, missing or drifted tenants were found.
+    /// Divergent, missing or drifted tenants were found, or, where that was asked, tenants below a version.
     Divergent,
     /// The deadline was reached, and work remains that another run carries on.
     Deadline,
@@ -159,6 +161,26 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
+    /// Every value.
+    const ALL: [Self; 11] = [
+        Self::Done,
+        Self::Unexpected,
+        Self::Usage,
+        Self::Refused,
+        Self::TenantsFailed,
+        Self::Halted,
+        Self::LeaseHeld,
+        Self::Divergent,
+        Self::Deadline,
+        Self::Interrupted,
+        Self::Terminated,
+    ];
+
+    /// The value with this number.
+    pub fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|value| value.code() == code)
+    }
+
     /// The number for the operating system.
     pub fn code(self) -> u8 {
         match self {
@@ -233,6 +255,8 @@ pub struct Failure {
     pub statement: Option<u32>,
     /// The line in the file where PostgreSQL points, or where that statement begins.
     pub line: Option<u32>,
+    /// The character of that line where PostgreSQL points, from 1; None where it points at none.
+    pub column: Option<u32>,
     /// PostgreSQL's five characters.
     pub sqlstate: Option<String>,
     /// Whether trying again may help.
@@ -256,6 +280,7 @@ impl Failure {
             migration: None,
             statement: None,
             line: None,
+            column: None,
             sqlstate: None,
             class,
             message: message.into(),

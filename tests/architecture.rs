@@ -53,7 +53,15 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     (
         "report",
         4,
-        &["ledger", "migration", "plan", "rollout", "run", "tenant"],
+        &[
+            "ledger",
+            "migration",
+            "plan",
+            "rollout",
+            "run",
+            "sql",
+            "tenant",
+        ],
     ),
     (
         "config",

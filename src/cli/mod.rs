@@ -4,8 +4,11 @@ mod approve;
 mod control;
 mod embedded;
 mod error;
+mod failures;
 mod fleet;
+mod gate;
 mod lease;
+mod listed;
 mod migrate;
 mod open;
 mod options;
@@ -13,10 +16,12 @@ mod output;
 mod plan;
 mod resume;
 mod runs;
+mod select;
 mod settle;
 mod signals;
 mod status;
 mod tenants;
+mod watch;
 mod waves;
 
 use std::process::ExitCode;
@@ -116,6 +121,13 @@ async fn dispatch(
         Command::Show(arguments) => {
             unless_stopped(watch, runs::show(global, &arguments, output)).await
         }
+        Command::Failures(arguments) => {
+            unless_stopped(watch, failures::execute(global, &arguments, output)).await
+        }
+        Command::Gate(arguments) => {
+            unless_stopped(watch, gate::execute(global, &arguments, output)).await
+        }
+        Command::Watch(arguments) => watch::execute(global, &arguments, output, watch).await,
         Command::Reconcile(arguments) => {
             unless_stopped(watch, control::reconcile(global, &arguments, output)).await
         }

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::failures::FailuresArguments;
+use super::gate::GateArguments;
+use super::listed::Listed;
+use super::watch::WatchArguments;
 use crate::config;
 use crate::migration::Version;
 use crate::plan::WaveRule;
@@ -18,7 +22,8 @@ Exit codes:
   1  unexpected error                       2  usage
   3  config or migration set refused, nothing touched
   4  some tenants failed                    5  stopped by a gate, a check or the failure budget
-  6  another run holds the lease            7  divergent or missing tenants found
+  6  another run holds the lease            7  divergent or missing tenants found,
+                                           or, for gate, tenants that are not there
   8  deadline reached, work remains: the same command again carries on
   130/143  interrupted by SIGINT/SIGTERM, resumable
 
@@ -132,6 +137,12 @@ pub(super) enum Command {
     Runs(RunsArguments),
     /// Show one run: its tenants, attempts and failures by cause
     Show(ShowArguments),
+    /// Show what went wrong in a run by cause, with the statement and what usually helps
+    Failures(FailuresArguments),
+    /// Follow a run that another process executes, to its end
+    Watch(WatchArguments),
+    /// Say whether every tenant is at a version, for a program that must not start before
+    Gate(GateArguments),
     /// List the tenants that the config finds
     Tenants(TenantsArguments),
     /// Rebuild the ledger from the tenants' histories and report where they disagreed
@@ -158,6 +169,10 @@ pub(super) struct Selection {
     /// Only tenants with this label; may be given several times, all must match
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
     pub(super) labels: Vec<(String, String)>,
+
+    /// Tenants that are named one by one.
+    #[command(flatten)]
+    pub(super) listed: Listed,
 }
 
 impl Selection {
@@ -165,6 +180,7 @@ impl Selection {
     pub(super) fn filter(&self) -> TenantFilter {
         TenantFilter {
             tenants: self.tenants.clone(),
+            exactly: self.listed.tenants(),
             databases: self
                 .databases
                 .iter()
@@ -185,7 +201,9 @@ impl Selection {
             .labels
             .iter()
             .map(|(k, v)| format!("--label {}", shell_word(&format!("{k}={v}"))));
-        let typed: Vec<String> = tenants.chain(databases).chain(labels).collect();
+        let named = tenants.chain(databases).chain(labels);
+        // the last: --only takes all words behind it
+        let typed: Vec<String> = named.chain(self.listed.typed()).collect();
         (!typed.is_empty()).then(|| typed.join(" "))
     }
 }
@@ -216,7 +234,7 @@ fn parse_concurrency(text: &str) -> Result<AtATime, String> {
         .ok_or_else(|| format!("a number from 1 to {MAX_CONCURRENCY}, or auto"))
 }
 
-fn parse_wait(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }

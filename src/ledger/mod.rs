@@ -3,6 +3,8 @@
 
 mod control;
 mod events;
+mod failures;
+mod follow;
 mod lease;
 mod past;
 mod queries;
@@ -17,6 +19,7 @@ use std::time::Duration;
 
 pub use control::{Control, ControlState};
 pub use events::RunEvent;
+pub use follow::{EndedAttempt, Follower, Look, News};
 pub use lease::{Lease, LeaseTerms};
 pub use reconcile::{Disagreement, LastSeen};
 pub use records::{

@@ -11,7 +11,7 @@ use crate::tenant::{DatabaseName, SchemaName, TenantId};
 
 /// A run with its totals, also from a control schema of an older fleet, which knows of no halt. `$1` is the key
 /// of the lease.
-const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r.target, r.set_fingerprint, \
+pub(super) const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r.target, r.set_fingerprint, \
       r.started_by, r.fleet_version, \
       to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \
       to_char(r.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \
@@ -30,11 +30,12 @@ const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r
       count(*) FILTER (WHERE outcome = 'skipped') AS skipped \
       FROM run_tenants WHERE run_id = r.id) t";
 
-/// An attempt, also from a control schema of an older fleet, which has no notes yet.
-const ATTEMPTS: &str = "a.run_id, a.database, a.schema, a.attempt, \
+/// An attempt, also from a control schema of an older fleet, which has no notes or columns yet.
+pub(super) const ATTEMPTS: &str = "a.run_id, a.database, a.schema, a.attempt, \
     to_char(a.ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), a.duration_ms, a.outcome, a.applied, \
     a.migration, a.statement, a.line, a.sqlstate, a.class, a.message, a.detail, a.hint, a.context, a.blocked_by, \
-    ARRAY(SELECT jsonb_array_elements_text(coalesce(to_jsonb(a) -> 'notes', '[]')))";
+    ARRAY(SELECT jsonb_array_elements_text(coalesce(to_jsonb(a) -> 'notes', '[]'))), \
+    (to_jsonb(a) ->> 'line_column')::integer AS line_column";
 
 impl Control {
     /// The newest runs, newest first.
@@ -254,7 +255,7 @@ impl Control {
     }
 }
 
-fn run_record(row: &Row) -> RunRecord {
+pub(super) fn run_record(row: &Row) -> RunRecord {
     let outcome: Option<&str> = row.get(3);
     let lease_alive: bool = row.get(12);
     let state = match (outcome.and_then(RunOutcome::parse), lease_alive) {
@@ -317,7 +318,7 @@ fn run_tenant(row: &Row) -> Option<RunTenantRecord> {
     })
 }
 
-fn attempt(row: &Row) -> Option<AttemptRecord> {
+pub(super) fn attempt(row: &Row) -> Option<AttemptRecord> {
     let positive = |index: usize| {
         row.get::<_, Option<i32>>(index)
             .and_then(|n| u32::try_from(n).ok())
@@ -327,6 +328,9 @@ fn attempt(row: &Row) -> Option<AttemptRecord> {
         migration: row.get(8),
         statement: positive(9),
         line: positive(10),
+        column: row
+            .get::<_, Option<i32>>("line_column")
+            .and_then(|n| u32::try_from(n).ok()),
         sqlstate: row.get(11),
         class: match row.get(12) {
             Some("transient") => FailureClass::Transient,

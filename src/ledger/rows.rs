@@ -45,6 +45,7 @@ struct EndRow<'a> {
     migration: Option<&'a str>,
     statement: Option<u32>,
     line: Option<u32>,
+    line_column: Option<u32>,
     sqlstate: Option<&'a str>,
     class: Option<&'a str>,
     message: Option<&'a str>,
@@ -57,7 +58,7 @@ struct EndRow<'a> {
 
 const END_COLUMNS: &str = "database text, schema text, attempt int, state text, outcome text, \
     run_outcome text, version bigint, duration_ms bigint, last_duration_ms bigint, last_migrations int, reason text, applied text[], migration text, \
-    statement int, line int, sqlstate text, class text, message text, detail text, hint text, context text, blocked_by text, notes text[]";
+    statement int, line int, line_column int, sqlstate text, class text, message text, detail text, hint text, context text, blocked_by text, notes text[]";
 
 /// A parameter with its type, which spares a round trip to ask for it.
 pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -137,9 +138,9 @@ pub(super) async fn record_ended(
     let rows = json(&ended.iter().map(end_row).collect::<Vec<_>>());
     let attempts = format!(
         "INSERT INTO attempts (run_id, database, schema, attempt, duration_ms, outcome, applied, migration, \
-           statement, line, sqlstate, class, message, detail, hint, context, blocked_by, notes) \
+           statement, line, line_column, sqlstate, class, message, detail, hint, context, blocked_by, notes) \
          SELECT $1, database, schema, attempt, duration_ms, outcome, applied, migration, \
-           statement, line, sqlstate, class, message, detail, hint, context, blocked_by, notes \
+           statement, line, line_column, sqlstate, class, message, detail, hint, context, blocked_by, notes \
          FROM jsonb_to_recordset($2::text::jsonb) AS r({END_COLUMNS})"
     );
     let run_tenants = format!(
@@ -239,6 +240,7 @@ fn end_row(end: &AttemptEnd) -> EndRow<'_> {
         migration: failure.and_then(|f| f.migration.as_deref()),
         statement: failure.and_then(|f| f.statement),
         line: failure.and_then(|f| f.line),
+        line_column: failure.and_then(|f| f.column),
         sqlstate: failure.and_then(|f| f.sqlstate.as_deref()),
         class: failure.map(|f| f.class.as_str()),
         message: failure.map(|f| f.message.as_str()),

@@ -1,6 +1,7 @@
 //! Decisions before anything is touched: tenants, their histories and the set make a [`Plan`].
 //! Pure: no I/O, nothing async, nothing written.
 
+mod arrival;
 mod decide;
 mod evidence;
 mod failures;
@@ -13,6 +14,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub use arrival::{Arrival, Behind};
 pub use decide::decide;
 use evidence::Evidence;
 pub use failures::Blame;

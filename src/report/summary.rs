@@ -13,7 +13,8 @@ use super::waves;
 use super::wording::{clean, count, count_u64, duration, names, verb, version};
 use crate::migration::Version;
 use crate::run::{
-    ExitCode, FailureClass, FailureGroup, Halt, Outcome, RunOutcome, RunSummary, TenantResult,
+    ExitCode, FailureClass, FailureGroup, Halt, Outcome, RunId, RunOutcome, RunSummary,
+    TenantResult,
 };
 
 /// Writes the end of `migrate` and `resume`.
@@ -203,17 +204,22 @@ fn has_applied(tenant: &TenantResult, stem: &str) -> bool {
 /// A command, and when to type it.
 pub(super) type Step = (String, String);
 
+fn failures(run: &RunId) -> Step {
+    let what = "the statement, and what usually helps";
+    (format!("fleet failures {run}"), what.to_owned())
+}
+
 fn next_steps(run: &RunSummary) -> Vec<Step> {
     let totals = run.totals;
     let id = &run.run;
     let mut steps = Vec::new();
     if let Some(halt) = &run.halt {
         if totals.failed > 0 {
-            steps.push((format!("fleet show -v {id}"), "every attempt".to_owned()));
+            steps.push(failures(id));
         }
         steps.extend(waves::after_halt(halt, id));
     } else if totals.failed > 0 {
-        steps.push((format!("fleet show -v {id}"), "every attempt".to_owned()));
+        steps.push(failures(id));
         let transient = |group: &FailureGroup| group.example.class == FailureClass::Transient;
         let when = if run.failures.iter().all(transient) {
             "may succeed as it is: locks, connections and the like were the cause"

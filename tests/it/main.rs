@@ -2,6 +2,8 @@
 
 mod contract;
 mod embedded;
+mod failures;
+mod gate;
 mod guards;
 mod inventory;
 mod ledger;
@@ -20,4 +22,5 @@ mod stock_refinery;
 mod stopping;
 mod terminal;
 mod throttle;
+mod watch;
 mod waves;

@@ -19,7 +19,7 @@ struct RunsDocument<T> {
 }
 
 #[derive(Serialize)]
-struct RunRow<'a> {
+pub(super) struct RunRow<'a> {
     run: &'a str,
     command: &'a str,
     resumes: Option<&'a str>,
@@ -38,7 +38,7 @@ struct RunRow<'a> {
 }
 
 impl<'a> RunRow<'a> {
-    fn of(run: &'a RunRecord) -> Self {
+    pub(super) fn of(run: &'a RunRecord) -> Self {
         let duration = Duration::try_from_secs_f64(run.duration_s).unwrap_or_default();
         Self {
             run: run.id.as_str(),

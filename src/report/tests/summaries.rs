@@ -54,8 +54,8 @@ fn three_failures_with_one_cause() {
 Nothing is half applied: each failed migration was rolled back.
 
 Next:
-  fleet show -v 20261123-161004-7f3a  every attempt
-  fleet resume 20261123-161004-7f3a   when the cause is mended; tenants that are done are not touched again
+  fleet failures 20261123-161004-7f3a  the statement, and what usually helps
+  fleet resume 20261123-161004-7f3a    when the cause is mended; tenants that are done are not touched again
 "
     );
 }
@@ -95,8 +95,8 @@ fn two_causes_and_refused_tenants() {
 Nothing is half applied: each failed migration was rolled back.
 
 Next:
-  fleet show -v 20261123-161004-7f3a  every attempt
-  fleet resume 20261123-161004-7f3a   when the cause is mended; tenants that are done are not touched again
+  fleet failures 20261123-161004-7f3a  the statement, and what usually helps
+  fleet resume 20261123-161004-7f3a    when the cause is mended; tenants that are done are not touched again
 "
     );
 }

@@ -256,7 +256,7 @@ fn failed_tenant() -> Value {
 
 fn failure() -> Value {
     json!({
-        "migration": "V2__unique", "statement": 1, "line": 2, "sqlstate": "23505", "class": "permanent",
+        "migration": "V2__unique", "statement": 1, "line": 2, "column": null, "sqlstate": "23505", "class": "permanent",
         "message": "could not create unique index \"one_each\"", "detail": "Key (version)=(1) is duplicated.",
         "hint": null, "context": null, "blocked_by": null,
     })
