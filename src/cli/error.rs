@@ -91,6 +91,17 @@ pub(super) enum Refusal {
         "name the tenants whose statement you have looked at: --tenant GLOB, --database or --label"
     )]
     NothingSelected,
+    /// An act without a word about whom.
+    #[error("name the tenants to {0}: TENANT…, --database or --label ('*' for all of them)")]
+    NobodyNamed(&'static str),
+    /// A run that is typed again instead.
+    #[error("run {run} is a {command}, which is not carried on")]
+    NotResumable {
+        /// Which run.
+        run: String,
+        /// Its command.
+        command: String,
+    },
     /// `settle` where nothing is in doubt.
     #[error("no selected tenant has a statement in doubt")]
     NothingInDoubt,
@@ -148,6 +159,8 @@ impl Refusal {
             | Self::NothingInDoubt
             | Self::NobodyWaits
             | Self::NotWaiting(_)
+            | Self::NobodyNamed(_)
+            | Self::NotResumable { .. }
             | Self::UnknownDatabase { .. } => ExitCode::Usage,
             Self::NotApproved { .. } | Self::NothingChanged { .. } => ExitCode::Halted,
             Self::NoTenants(_)
@@ -189,11 +202,15 @@ impl Refusal {
             Self::NoTenants(_) => Some(
                 "if that is right, as before the first customer, say tenants.allow_empty: true",
             ),
+            Self::NotResumable { .. } => Some(
+                "type the command again: what is done is left out; fleet resume without a name carries on the last migrate",
+            ),
             Self::UnknownDatabase { .. }
             | Self::NoSuchCause { .. }
             | Self::NoAnswer(_)
             | Self::Server { .. }
             | Self::Overlap(_)
+            | Self::NobodyNamed(_)
             | Self::NothingSelected
             | Self::NothingInDoubt
             | Self::Stopped(_)

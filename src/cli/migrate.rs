@@ -8,6 +8,7 @@ use std::thread;
 use anyhow::Context;
 use tokio::sync::mpsc;
 
+use super::deed::Deed;
 use super::fleet::{Fleet, Found, Needed};
 use super::lease;
 use super::open::{find_writable, looking};
@@ -23,7 +24,7 @@ use crate::report::{self, Reporter, Stepwise};
 use crate::rollout::{
     Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, RolloutWave, settled,
 };
-use crate::run::{ExitCode, RunId};
+use crate::run::{Act, ExitCode, RunId};
 use crate::tenant::DatabaseName;
 
 /// Plans and migrates.
@@ -65,6 +66,7 @@ async fn migrate(
     let (lease, tenants) = stop.preparing(prepare).await?;
     let order = Order {
         command: "migrate",
+        deed: None,
         resumes: None,
         // a lower target leaves open what earlier runs were to reach
         takes_over: if arguments.selection.typed().is_none() && target == set.head() {
@@ -81,10 +83,12 @@ async fn migrate(
     Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
 }
 
-/// What `migrate` and `resume` have in common once they know their tenants.
+/// What `migrate`, `resume` and the acts have in common once they know their tenants.
 pub(super) struct Order {
-    /// `migrate` or `resume`.
+    /// `migrate`, `resume`, or the word of an act.
     pub(super) command: &'static str,
+    /// What is done beside migrating, or instead.
+    pub(super) deed: Option<Deed>,
     /// The run that is carried on.
     pub(super) resumes: Option<RunId>,
     /// Of which earlier runs it does all that they left.
@@ -121,7 +125,10 @@ impl Order {
         let planned = looking(reconnect, output, async || {
             fleet.plan(set, self.target, tenants.clone()).await
         });
-        let plan = stop.planning(planned).await?;
+        let mut plan = stop.planning(planned).await?;
+        if let Some(deed) = &self.deed {
+            plan = deed.plan(plan, set);
+        }
         let policy = self.policy(fleet, &plan, stop.deadline);
         fleet.warm_up(&plan, &policy.concurrency);
         let waves = self.waves.divide(fleet, &plan);
@@ -131,8 +138,13 @@ impl Order {
                 Patience { reconnect, until },
             )
             .await?;
+        let mut migrator = fleet.migrator(set, &plan, opened.dead_sessions);
+        if let Some(deed) = &self.deed {
+            migrator = migrator.with_work(deed.work(&opened.run));
+        }
+        let act = self.deed.as_ref().map(|deed| deed.act);
         let rollout = Rollout {
-            migrator: Arc::new(fleet.migrator(set, &plan, opened.dead_sessions)),
+            migrator: Arc::new(migrator),
             ledger: opened.ledger,
             policy,
             run: opened.run,
@@ -144,7 +156,7 @@ impl Order {
             pasts: opened.pasts,
             plan,
         };
-        let (events, reporter) = report_to(output, set)?;
+        let (events, reporter) = report_to(output, set, act)?;
         let end = rollout.run(stop.watch.clone(), events).await;
         // the last words are spoken when the sender is gone
         let undelivered = match reporter.join() {
@@ -191,6 +203,7 @@ impl Order {
             .collect::<Vec<_>>();
         NewRun {
             command: self.command,
+            act: self.deed.as_ref().map(|deed| deed.record(plan, set)),
             resumes: self.resumes.clone(),
             takes_over: self.takes_over,
             target: self.target,
@@ -254,12 +267,17 @@ impl Order {
 fn report_to(
     output: &Output,
     set: &MigrationSet,
+    act: Option<Act>,
 ) -> anyhow::Result<(
     mpsc::UnboundedSender<RolloutEvent>,
     thread::JoinHandle<Option<String>>,
 )> {
     let stepwise = Stepwise::of(set);
-    let mut reporters = report::for_run(output.format, output.screen, output.verbosity, stepwise);
+    let (format, screen, verbosity) = (output.format, output.screen, output.verbosity);
+    let mut reporters = match act {
+        Some(act) => report::for_act(act, format, screen, verbosity, stepwise),
+        None => report::for_run(format, screen, verbosity, stepwise),
+    };
     let (sender, mut events) = mpsc::unbounded_channel();
     let reporter = thread::Builder::new()
         .name("report".to_owned())

@@ -1,7 +1,10 @@
 //! The command line: what can be typed, which command it means, and what the process exits with.
 
+mod act_options;
+mod acts;
 mod approve;
 mod control;
+mod deed;
 mod embedded;
 mod error;
 mod failures;
@@ -133,6 +136,16 @@ async fn dispatch(
         }
         Command::Settle(arguments) => {
             unless_stopped(watch, settle::execute(global, &arguments, output)).await
+        }
+        Command::Repair(arguments) => {
+            Box::pin(acts::repair(global, &arguments, output, stop)).await
+        }
+        Command::Skip(arguments) => Box::pin(acts::skip(global, &arguments, output, stop)).await,
+        Command::Baseline(arguments) => {
+            Box::pin(acts::baseline(global, &arguments, output, stop)).await
+        }
+        Command::AcceptDivergent(arguments) => {
+            Box::pin(acts::accept_divergent(global, &arguments, output, stop)).await
         }
         Command::Init => unless_stopped(watch, control::init(global, output)).await,
         Command::Embedded(arguments) => {

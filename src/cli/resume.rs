@@ -17,7 +17,7 @@ use crate::ledger::{Lease, LeftWave, RunRecord, RunState, TakeOver};
 use crate::migration::MigrationSet;
 use crate::plan;
 use crate::report::{self, Format};
-use crate::run::{ExitCode, RunOutcome, WaveState};
+use crate::run::{Act, ExitCode, RunOutcome, WaveState};
 use crate::tenant::{Tenant, TenantId};
 
 /// Finds the run and carries it on.
@@ -86,6 +86,7 @@ async fn resume(
     notice_changed_set(&run, &set, output);
     let order = Order {
         command: "resume",
+        deed: None,
         resumes: Some(run.id),
         takes_over: if left_out.0.is_empty() {
             TakeOver::Resumed
@@ -160,6 +161,13 @@ async fn run_to_resume(lease: &Lease, asked: Option<&str>) -> anyhow::Result<Opt
         return Ok(lease.control().last_unfinished_run().await?);
     };
     let run = lease.control().find_run(prefix).await?;
+    if Act::parse(&run.command).is_some() {
+        return Err(Refusal::NotResumable {
+            run: run.id.to_string(),
+            command: run.command,
+        }
+        .into());
+    }
     let done = run.state == RunState::Finished(RunOutcome::Succeeded);
     Ok((!done).then_some(run))
 }

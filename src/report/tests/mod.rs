@@ -1,5 +1,6 @@
 //! Sample facts, and tests of what they become.
 
+mod acts;
 mod bars;
 mod documents;
 mod etas;
