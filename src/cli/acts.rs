@@ -17,6 +17,7 @@ use super::open::find_writable;
 use super::options::{AtATime, Global, Selection};
 use super::output::Output;
 use super::signals::Stop;
+use super::waves::WaveSource;
 use crate::ledger::TakeOver;
 use crate::migration::Version;
 use crate::migrator::{self, RunBefore};
@@ -219,6 +220,8 @@ impl Commission {
             selection: self.selection,
             target,
             concurrency: self.concurrency,
+            waves: WaveSource::Nowhere,
+            what_changed: None,
         };
         Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::migrate::started_by;
+use super::started_by;
 use crate::ledger::{ActedOn, HistoryRow, NewAct};
 use crate::migration::{Fix, Migration, MigrationSet, Version};
 use crate::migrator::{Repair, RunBefore, Work};

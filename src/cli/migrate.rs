@@ -15,12 +15,15 @@ use super::open::{find_writable, looking};
 use super::options::{AtATime, Global, MigrateArguments, Selection};
 use super::output::Output;
 use super::signals::Stop;
+use super::started_by;
+use super::waves::{self, WaveSource};
 use crate::ledger::{Lease, NewRun, NewRunTenant, Patience, TakeOver};
 use crate::migration::{MigrationSet, Version};
-use crate::pg;
 use crate::plan::{self, Action, HistorySnapshot, Plan};
 use crate::report::{self, Reporter, Stepwise};
-use crate::rollout::{Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, settled};
+use crate::rollout::{
+    Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, RolloutWave, settled,
+};
 use crate::run::{Act, ExitCode, RunId};
 use crate::tenant::DatabaseName;
 
@@ -74,6 +77,8 @@ async fn migrate(
         selection: arguments.selection.clone(),
         target,
         concurrency: arguments.concurrency,
+        waves: WaveSource::Asked(arguments.waves.clone()),
+        what_changed: None,
     };
     Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
 }
@@ -94,6 +99,10 @@ pub(super) struct Order {
     pub(super) target: Option<Version>,
     /// Instead of the config's.
     pub(super) concurrency: Option<AtATime>,
+    /// Who goes together.
+    pub(super) waves: WaveSource,
+    /// What somebody says has changed since the run that is carried on was halted.
+    pub(super) what_changed: Option<String>,
 }
 
 impl Order {
@@ -107,6 +116,9 @@ impl Order {
         output: &Output,
         stop: &mut Stop,
     ) -> anyhow::Result<ExitCode> {
+        let is_whole = self.selection.typed().is_none();
+        let rollout = &fleet.config.rollout;
+        self.waves.check(rollout, &tenants, is_whole)?;
         let known = tenants.ids();
         let reconnect = fleet.config.execution.reconnect_timeout;
         let until = stop.last_call();
@@ -119,9 +131,10 @@ impl Order {
         }
         let policy = self.policy(fleet, &plan, stop.deadline);
         fleet.warm_up(&plan, &policy.concurrency);
+        let waves = self.waves.divide(fleet, &plan);
         let opened = lease
             .open(
-                &self.new_run(fleet, &plan, set),
+                &self.new_run(fleet, &plan, set, &waves),
                 Patience { reconnect, until },
             )
             .await?;
@@ -137,6 +150,9 @@ impl Order {
             run: opened.run,
             newcomers: Box::pin(fleet.newcomers(&self.selection, known)),
             resumes: self.resumes,
+            waves,
+            checker: fleet.checker(),
+            operator: output.operator(),
             pasts: opened.pasts,
             plan,
         };
@@ -165,7 +181,14 @@ impl Order {
         }
     }
 
-    fn new_run(&self, fleet: &Fleet, plan: &Plan, set: &MigrationSet) -> NewRun {
+    fn new_run(
+        &self,
+        fleet: &Fleet,
+        plan: &Plan,
+        set: &MigrationSet,
+        waves: &[RolloutWave],
+    ) -> NewRun {
+        let numbers = waves::numbers(waves);
         let tenants = plan
             .tenants
             .iter()
@@ -175,6 +198,7 @@ impl Order {
                 from: tenant.from,
                 settled: settled(tenant)
                     .map(|result| (result.outcome, result.reason.unwrap_or_default())),
+                wave: numbers.get(&tenant.tenant.id).copied(),
             })
             .collect::<Vec<_>>();
         NewRun {
@@ -190,6 +214,8 @@ impl Order {
             lease: fleet.config.control.lease,
             up_to_date: (plan.tenants.len() - tenants.len()) as u64,
             tenants,
+            waves: waves::records(waves),
+            what_changed: self.what_changed.clone(),
             seen: plan
                 .tenants
                 .iter()
@@ -229,6 +255,7 @@ impl Order {
             concurrency: self.concurrency(fleet, plan),
             retry: execution.retry,
             budget: fleet.config.rollout.max_failures,
+            same_failures: fleet.config.rollout.same_failures,
             reconnect: execution.reconnect_timeout,
             heartbeat: fleet.config.control.lease / 3,
             deadline,
@@ -262,15 +289,4 @@ fn report_to(
         })
         .context("start the report")?;
     Ok((sender, reporter))
-}
-
-/// Who started the run, for those who find it in the ledger: user, host and process.
-pub(super) fn started_by() -> String {
-    let system = rustix::system::uname();
-    format!(
-        "{}@{} (pid {})",
-        pg::os_user(),
-        system.nodename().to_string_lossy(),
-        std::process::id()
-    )
 }

@@ -2,12 +2,16 @@
 
 mod act_options;
 mod acts;
+mod approve;
 mod control;
 mod deed;
 mod embedded;
 mod error;
+mod failures;
 mod fleet;
+mod gate;
 mod lease;
+mod listed;
 mod migrate;
 mod open;
 mod options;
@@ -15,10 +19,13 @@ mod output;
 mod plan;
 mod resume;
 mod runs;
+mod select;
 mod settle;
 mod signals;
 mod status;
 mod tenants;
+mod watch;
+mod waves;
 
 use std::process::ExitCode;
 
@@ -26,6 +33,7 @@ use clap::Parser;
 use tokio::time::Instant;
 
 use crate::crash;
+use crate::pg;
 use crate::run;
 use options::{Command, Options};
 use output::Output;
@@ -56,6 +64,17 @@ pub fn run() -> ExitCode {
     // a connection attempt that hangs in a system call must not keep the process
     runtime.shutdown_background();
     code
+}
+
+/// Who does something, for those who find it in the ledger: user, host and process.
+fn started_by() -> String {
+    let system = rustix::system::uname();
+    format!(
+        "{}@{} (pid {})",
+        pg::os_user(),
+        system.nodename().to_string_lossy(),
+        std::process::id()
+    )
 }
 
 /// `--help` and `--version` are answers, everything else is exit 2.
@@ -99,9 +118,19 @@ async fn dispatch(
         Command::Runs(arguments) => {
             unless_stopped(watch, runs::list(global, &arguments, output)).await
         }
+        Command::Approve(arguments) => {
+            unless_stopped(watch, approve::execute(global, &arguments, output)).await
+        }
         Command::Show(arguments) => {
             unless_stopped(watch, runs::show(global, &arguments, output)).await
         }
+        Command::Failures(arguments) => {
+            unless_stopped(watch, failures::execute(global, &arguments, output)).await
+        }
+        Command::Gate(arguments) => {
+            unless_stopped(watch, gate::execute(global, &arguments, output)).await
+        }
+        Command::Watch(arguments) => watch::execute(global, &arguments, output, watch).await,
         Command::Reconcile(arguments) => {
             unless_stopped(watch, control::reconcile(global, &arguments, output)).await
         }

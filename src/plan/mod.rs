@@ -1,23 +1,29 @@
 //! Decisions before anything is touched: tenants, their histories and the set make a [`Plan`].
 //! Pure: no I/O, nothing async, nothing written.
 
+mod arrival;
 mod decide;
 mod entry;
 mod evidence;
+mod failures;
 mod refusal;
 mod snapshot;
 mod status;
+mod waves;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub use arrival::{Arrival, Behind};
 pub use decide::decide;
 pub use entry::{AfterFix, Entry, is_halfway_in, rows_to_change};
 use evidence::Evidence;
+pub use failures::Blame;
 pub use refusal::{Divergence, Halfway, Refusal};
 pub use snapshot::{AppliedRow, HistorySnapshot, StepRow, VersionColumn};
 pub use status::{FleetStatus, LastFailure, LedgerView, StatusRow, TenantState, VersionCount};
+pub use waves::{REST, Wave, WaveRule, WaveSelector, WaveSize, divide};
 
 use crate::migration::{MigrationSet, Version};
 use crate::tenant::Tenant;

@@ -2,6 +2,7 @@
 //! a contract, text for people is not. A stream that breaks never changes a run.
 
 mod acts;
+mod advice;
 mod board;
 mod causes;
 mod detail;
@@ -9,6 +10,9 @@ mod document;
 mod echo;
 mod ending;
 mod eta;
+mod excerpt;
+mod failures;
+mod gate;
 mod lines;
 mod ndjson;
 mod notices;
@@ -27,14 +31,19 @@ mod tenants;
 mod tests;
 mod throttling;
 mod undone;
+mod watching;
+mod waves;
 mod wording;
 
 pub use acts::{Intent, intent};
 pub use detail::status_detail;
 pub use document::{
-    Complaint, intent_document, plan_document, run_document, runless_document, runs_document,
-    show_document, status_document, tenants_document, write_document,
+    Complaint, approved_document, failures_document, gate_document, gate_line, intent_document,
+    no_failures_document, plan_document, run_document, runless_document, runs_document,
+    show_document, status_document, tenants_document, tenants_of_document, write_document,
 };
+pub use failures::{Cause, Statement, cause_names, causes, failures, no_failures, tenant_words};
+pub use gate::{arrived, gate};
 pub use plan::plan;
 pub use runs::{runs, show};
 pub use safety::Stepwise;
@@ -43,7 +52,9 @@ pub use status::status;
 pub use style::{ColorChoice, Invocation, Screen, Stream, Style, shell_word};
 pub use summary::summary;
 pub use tenants::tenants;
-pub use wording::duration;
+pub use watching::Watching;
+pub use waves::approved;
+pub use wording::{duration, some_names};
 
 use crate::rollout::RolloutEvent;
 use crate::run::Act;

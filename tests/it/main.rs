@@ -2,6 +2,8 @@
 
 mod contract;
 mod embedded;
+mod failures;
+mod gate;
 mod guards;
 mod inventory;
 mod ledger;
@@ -22,3 +24,5 @@ mod stock_refinery;
 mod stopping;
 mod terminal;
 mod throttle;
+mod watch;
+mod waves;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::acts::ActsKeys;
 use super::pace::RecordedRow;
+use super::waves::{HaltRow, WaveRecordRow};
 use super::{Each, TenantKey};
 use crate::ledger::{AttemptRecord, RunDetail, RunRecord, RunTenantRecord};
 use crate::migration::Version;
@@ -19,7 +20,7 @@ struct RunsDocument<T> {
 }
 
 #[derive(Serialize)]
-struct RunRow<'a> {
+pub(super) struct RunRow<'a> {
     run: &'a str,
     command: &'a str,
     resumes: Option<&'a str>,
@@ -32,11 +33,13 @@ struct RunRow<'a> {
     started_by: &'a str,
     fleet_version: &'a str,
     exit_code: Option<u8>,
+    halted: Option<HaltRow<'a>>,
+    what_changed: Option<&'a str>,
     totals: Totals,
 }
 
 impl<'a> RunRow<'a> {
-    fn of(run: &'a RunRecord) -> Self {
+    pub(super) fn of(run: &'a RunRecord) -> Self {
         let duration = Duration::try_from_secs_f64(run.duration_s).unwrap_or_default();
         Self {
             run: run.id.as_str(),
@@ -51,6 +54,8 @@ impl<'a> RunRow<'a> {
             started_by: &run.started_by,
             fleet_version: &run.fleet_version,
             exit_code: run.exit_code,
+            halted: run.halt.as_ref().map(HaltRow::recorded),
+            what_changed: run.what_changed.as_deref(),
             totals: run.totals,
         }
     }
@@ -73,6 +78,7 @@ struct ShowDocument<'a, T, A, E> {
     failed_attempts: A,
     failures: Causes,
     events: E,
+    waves: Vec<WaveRecordRow<'a>>,
     #[serde(flatten)]
     acts: Option<ActsKeys<'a>>,
 }
@@ -152,6 +158,7 @@ pub fn show_document(detail: &RunDetail) -> impl Serialize + '_ {
         failed_attempts: Each::of(&detail.failed_attempts, AttemptRow::of),
         failures: Causes(recorded_failures(detail)),
         events: Each::of(&detail.events, RecordedRow::of),
+        waves: detail.waves.iter().map(WaveRecordRow::of).collect(),
         acts: ActsKeys::of(&detail.run, &detail.acts),
     }
 }

@@ -2,8 +2,10 @@
 
 use crate::support::{Run, Server, TestDatabase, TestFleet, assert_nothing_left, tenants};
 
-const SELECTION: [&str; 3] = [
+const SELECTION: [&str; 5] = [
     "--tenant <GLOB>",
+    "--only <DATABASE/SCHEMA>...",
+    "--tenants-from <FILE>",
     "--database <NAME>",
     "--label <KEY=VALUE>",
 ];
@@ -18,6 +20,9 @@ fn help_lists_every_command() {
         "resume",
         "runs",
         "show",
+        "failures",
+        "watch",
+        "gate",
         "tenants",
         "reconcile",
         "repair",
@@ -41,6 +46,7 @@ fn each_commands_help_names_its_flags() {
         "resume",
         "tenants",
         "reconcile",
+        "gate",
         "repair",
         "skip",
         "baseline",
@@ -69,6 +75,9 @@ fn each_commands_help_names_its_flags() {
         ),
         ("runs", &["--limit <N>"]),
         ("show", &["[RUN]"]),
+        ("failures", &["[RUN]", "--tenants-of <CAUSE>"]),
+        ("watch", &["[RUN]"]),
+        ("gate", &["--min-version <VERSION>", "--wait <DURATION>"]),
         ("embedded", &["start", "stop", "url"]),
         ("init", &[]),
     ] {
