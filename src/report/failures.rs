@@ -301,21 +301,16 @@ fn next_steps(run: &RunRecord, causes: &[Cause], style: Style) -> Vec<Step> {
     };
     let tenants_of = format!("fleet failures {} --tenants-of {}", run.id, first.name);
     let resume = format!("fleet resume {}", run.id);
-    if open.len() == 1 {
-        return vec![
-            (tenants_of, "its tenants, one a line".to_owned()),
-            (resume, "when the cause is mended".to_owned()),
-        ];
-    }
     let of_one = style
         .invocation
         .command(&format!("{resume} --tenants-from -"));
+    let mended = verb(open.len(), "the cause is", "all of them are");
     vec![
         (
-            format!("{tenants_of} | {of_one}"),
-            "when that one is mended".to_owned(),
+            tenants_of,
+            format!("the tenants of one cause: … | {of_one}"),
         ),
-        (resume, "when all of them are".to_owned()),
+        (resume, format!("when {mended} mended")),
     ]
 }
 

@@ -3,6 +3,7 @@
 mod bars;
 mod documents;
 mod etas;
+mod failures;
 mod ledger;
 mod live;
 mod plans;
