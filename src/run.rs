@@ -1,7 +1,10 @@
 //! Runs: what is recorded of one execution of a plan, and how it ended.
 
+mod act;
+mod budget;
 mod cause;
 mod throttle;
+mod wave;
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,8 +12,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use act::Act;
+pub use budget::FailureBudget;
 pub use cause::CauseName;
 pub use throttle::{Measure, PaceChange, PaceReason, ThrottleReason, Throttled};
+pub use wave::{
+    Approval, BadMigration, CheckKind, Halt, WaveCheck, WaveGate, WaveNumber, WaveState,
+    WaveSummary, WaveTerms,
+};
 
 use crate::migration::Version;
 use crate::tenant::TenantId;
@@ -91,7 +100,7 @@ pub enum RunOutcome {
     Succeeded,
     /// Some tenant is not.
     Failed,
-    /// The failure budget stopped it.
+    /// The failure budget, a check or a gate stopped it.
     Halted,
     /// A signal stopped it, or its deadline.
     Interrupted,
@@ -381,6 +390,10 @@ pub struct RunSummary {
     pub failures: Vec<FailureGroup>,
     /// Tenants that have come while the run went on; it has not touched them.
     pub newcomers: Vec<TenantId>,
+    /// Its waves in order; none where all tenants went together.
+    pub waves: Vec<WaveSummary>,
+    /// Why it halted, where it did.
+    pub halt: Option<Halt>,
     /// What has kept it from starting as many tenants as it might have.
     pub throttled: Vec<Throttled>,
     /// Why the run was not recorded to its end, where it was not.

@@ -91,6 +91,17 @@ pub(super) enum Refusal {
         "name the tenants whose statement you have looked at: --tenant GLOB, --database or --label"
     )]
     NothingSelected,
+    /// An act without a word about whom.
+    #[error("name the tenants to {0}: TENANT…, --database or --label ('*' for all of them)")]
+    NobodyNamed(&'static str),
+    /// A run that is typed again instead.
+    #[error("run {run} is a {command}, which is not carried on")]
+    NotResumable {
+        /// Which run.
+        run: String,
+        /// Its command.
+        command: String,
+    },
     /// `settle` where nothing is in doubt.
     #[error("no selected tenant has a statement in doubt")]
     NothingInDoubt,
@@ -99,6 +110,31 @@ pub(super) enum Refusal {
     NotEmbedded {
         /// The config file.
         config: String,
+    },
+    /// A wave that selects nobody: the canary would let everybody through.
+    #[error("wave {0} selects no tenant of the fleet")]
+    EmptyWave(String),
+    /// `approve` where no run waits for it.
+    #[error("no run waits for an approval")]
+    NobodyWaits,
+    /// `approve` of a run that does not wait for it.
+    #[error("run {0} waits for no approval")]
+    NotWaiting(String),
+    /// `resume` before the approval.
+    #[error("run {run} waits for an approval: no wave follows {wave} before it is given")]
+    NotApproved {
+        /// Which run.
+        run: String,
+        /// After which wave.
+        wave: String,
+    },
+    /// `resume` of a run that was halted, with the same files.
+    #[error("run {run} was halted, and the migration files are the same since: {reason}")]
+    NothingChanged {
+        /// Which run.
+        run: String,
+        /// Why.
+        reason: String,
     },
     /// A signal came before anything was touched.
     #[error("stopped by {} before any tenant was touched", signal_name(*.0))]
@@ -121,8 +157,14 @@ impl Refusal {
             | Self::NothingRuns
             | Self::NothingSelected
             | Self::NothingInDoubt
+            | Self::NobodyWaits
+            | Self::NotWaiting(_)
+            | Self::NobodyNamed(_)
+            | Self::NotResumable { .. }
             | Self::UnknownDatabase { .. } => ExitCode::Usage,
+            Self::NotApproved { .. } | Self::NothingChanged { .. } => ExitCode::Halted,
             Self::NoTenants(_)
+            | Self::EmptyWave(_)
             | Self::Server { .. }
             | Self::Overlap(_)
             | Self::NotEmbedded { .. } => ExitCode::Refused,
@@ -141,6 +183,18 @@ impl Refusal {
             Self::Deadline => Some(
                 "no run was recorded that could be resumed: type the same command again, with more time",
             ),
+            Self::EmptyWave(_) => Some(
+                "fleet tenants lists the names and labels that there are; a wave that takes nobody would let everybody through",
+            ),
+            Self::NobodyWaits | Self::NotWaiting(_) => {
+                Some("fleet show has where the waves of a run are")
+            }
+            Self::NotApproved { .. } => {
+                Some("fleet approve gives it, from any machine; then fleet resume goes on")
+            }
+            Self::NothingChanged { .. } => Some(
+                "mend the file, or mend the tenants and say so: fleet resume --what-changed 'TEXT'",
+            ),
             Self::NothingRuns => {
                 Some("fleet runs lists the past ones; fleet show RUN says how one has ended")
             }
@@ -148,11 +202,15 @@ impl Refusal {
             Self::NoTenants(_) => Some(
                 "if that is right, as before the first customer, say tenants.allow_empty: true",
             ),
+            Self::NotResumable { .. } => Some(
+                "type the command again: what is done is left out; fleet resume without a name carries on the last migrate",
+            ),
             Self::UnknownDatabase { .. }
             | Self::NoSuchCause { .. }
             | Self::NoAnswer(_)
             | Self::Server { .. }
             | Self::Overlap(_)
+            | Self::NobodyNamed(_)
             | Self::NothingSelected
             | Self::NothingInDoubt
             | Self::Stopped(_)

@@ -8,19 +8,23 @@ use std::thread;
 use anyhow::Context;
 use tokio::sync::mpsc;
 
+use super::deed::Deed;
 use super::fleet::{Fleet, Found, Needed};
 use super::lease;
 use super::open::{find_writable, looking};
 use super::options::{AtATime, Global, MigrateArguments, Selection};
 use super::output::Output;
 use super::signals::Stop;
+use super::started_by;
+use super::waves::{self, WaveSource};
 use crate::ledger::{Lease, NewRun, NewRunTenant, Patience, TakeOver};
 use crate::migration::{MigrationSet, Version};
-use crate::pg;
 use crate::plan::{self, Action, HistorySnapshot, Plan};
 use crate::report::{self, Reporter, Stepwise};
-use crate::rollout::{Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, settled};
-use crate::run::{ExitCode, RunId};
+use crate::rollout::{
+    Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, RolloutWave, settled,
+};
+use crate::run::{Act, ExitCode, RunId};
 use crate::tenant::DatabaseName;
 
 /// Plans and migrates.
@@ -62,6 +66,7 @@ async fn migrate(
     let (lease, tenants) = stop.preparing(prepare).await?;
     let order = Order {
         command: "migrate",
+        deed: None,
         resumes: None,
         // a lower target leaves open what earlier runs were to reach
         takes_over: if arguments.selection.typed().is_none() && target == set.head() {
@@ -72,14 +77,18 @@ async fn migrate(
         selection: arguments.selection.clone(),
         target,
         concurrency: arguments.concurrency,
+        waves: WaveSource::Asked(arguments.waves.clone()),
+        what_changed: None,
     };
     Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
 }
 
-/// What `migrate` and `resume` have in common once they know their tenants.
+/// What `migrate`, `resume` and the acts have in common once they know their tenants.
 pub(super) struct Order {
-    /// `migrate` or `resume`.
+    /// `migrate`, `resume`, or the word of an act.
     pub(super) command: &'static str,
+    /// What is done beside migrating, or instead.
+    pub(super) deed: Option<Deed>,
     /// The run that is carried on.
     pub(super) resumes: Option<RunId>,
     /// Of which earlier runs it does all that they left.
@@ -90,6 +99,10 @@ pub(super) struct Order {
     pub(super) target: Option<Version>,
     /// Instead of the config's.
     pub(super) concurrency: Option<AtATime>,
+    /// Who goes together.
+    pub(super) waves: WaveSource,
+    /// What somebody says has changed since the run that is carried on was halted.
+    pub(super) what_changed: Option<String>,
 }
 
 impl Order {
@@ -103,32 +116,47 @@ impl Order {
         output: &Output,
         stop: &mut Stop,
     ) -> anyhow::Result<ExitCode> {
+        let is_whole = self.selection.typed().is_none();
+        let rollout = &fleet.config.rollout;
+        self.waves.check(rollout, &tenants, is_whole)?;
         let known = tenants.ids();
         let reconnect = fleet.config.execution.reconnect_timeout;
         let until = stop.last_call();
         let planned = looking(reconnect, output, async || {
             fleet.plan(set, self.target, tenants.clone()).await
         });
-        let plan = stop.planning(planned).await?;
+        let mut plan = stop.planning(planned).await?;
+        if let Some(deed) = &self.deed {
+            plan = deed.plan(plan, set);
+        }
         let policy = self.policy(fleet, &plan, stop.deadline);
         fleet.warm_up(&plan, &policy.concurrency);
+        let waves = self.waves.divide(fleet, &plan);
         let opened = lease
             .open(
-                &self.new_run(fleet, &plan, set),
+                &self.new_run(fleet, &plan, set, &waves),
                 Patience { reconnect, until },
             )
             .await?;
+        let mut migrator = fleet.migrator(set, &plan, opened.dead_sessions);
+        if let Some(deed) = &self.deed {
+            migrator = migrator.with_work(deed.work(&opened.run));
+        }
+        let act = self.deed.as_ref().map(|deed| deed.act);
         let rollout = Rollout {
-            migrator: Arc::new(fleet.migrator(set, &plan, opened.dead_sessions)),
+            migrator: Arc::new(migrator),
             ledger: opened.ledger,
             policy,
             run: opened.run,
             newcomers: Box::pin(fleet.newcomers(&self.selection, known)),
             resumes: self.resumes,
+            waves,
+            checker: fleet.checker(),
+            operator: output.operator(),
             pasts: opened.pasts,
             plan,
         };
-        let (events, reporter) = report_to(output, set)?;
+        let (events, reporter) = report_to(output, set, act)?;
         let end = rollout.run(stop.watch.clone(), events).await;
         // the last words are spoken when the sender is gone
         let undelivered = match reporter.join() {
@@ -153,7 +181,14 @@ impl Order {
         }
     }
 
-    fn new_run(&self, fleet: &Fleet, plan: &Plan, set: &MigrationSet) -> NewRun {
+    fn new_run(
+        &self,
+        fleet: &Fleet,
+        plan: &Plan,
+        set: &MigrationSet,
+        waves: &[RolloutWave],
+    ) -> NewRun {
+        let numbers = waves::numbers(waves);
         let tenants = plan
             .tenants
             .iter()
@@ -163,10 +198,12 @@ impl Order {
                 from: tenant.from,
                 settled: settled(tenant)
                     .map(|result| (result.outcome, result.reason.unwrap_or_default())),
+                wave: numbers.get(&tenant.tenant.id).copied(),
             })
             .collect::<Vec<_>>();
         NewRun {
             command: self.command,
+            act: self.deed.as_ref().map(|deed| deed.record(plan, set)),
             resumes: self.resumes.clone(),
             takes_over: self.takes_over,
             target: self.target,
@@ -177,6 +214,8 @@ impl Order {
             lease: fleet.config.control.lease,
             up_to_date: (plan.tenants.len() - tenants.len()) as u64,
             tenants,
+            waves: waves::records(waves),
+            what_changed: self.what_changed.clone(),
             seen: plan
                 .tenants
                 .iter()
@@ -216,6 +255,7 @@ impl Order {
             concurrency: self.concurrency(fleet, plan),
             retry: execution.retry,
             budget: fleet.config.rollout.max_failures,
+            same_failures: fleet.config.rollout.same_failures,
             reconnect: execution.reconnect_timeout,
             heartbeat: fleet.config.control.lease / 3,
             deadline,
@@ -227,12 +267,17 @@ impl Order {
 fn report_to(
     output: &Output,
     set: &MigrationSet,
+    act: Option<Act>,
 ) -> anyhow::Result<(
     mpsc::UnboundedSender<RolloutEvent>,
     thread::JoinHandle<Option<String>>,
 )> {
     let stepwise = Stepwise::of(set);
-    let mut reporters = report::for_run(output.format, output.screen, output.verbosity, stepwise);
+    let (format, screen, verbosity) = (output.format, output.screen, output.verbosity);
+    let mut reporters = match act {
+        Some(act) => report::for_act(act, format, screen, verbosity, stepwise),
+        None => report::for_run(format, screen, verbosity, stepwise),
+    };
     let (sender, mut events) = mpsc::unbounded_channel();
     let reporter = thread::Builder::new()
         .name("report".to_owned())
@@ -244,15 +289,4 @@ fn report_to(
         })
         .context("start the report")?;
     Ok((sender, reporter))
-}
-
-/// Who started the run, for those who find it in the ledger: user, host and process.
-fn started_by() -> String {
-    let system = rustix::system::uname();
-    format!(
-        "{}@{} (pid {})",
-        pg::os_user(),
-        system.nodename().to_string_lossy(),
-        std::process::id()
-    )
 }

@@ -1,6 +1,10 @@
 //! The command line: what can be typed, which command it means, and what the process exits with.
 
+mod act_options;
+mod acts;
+mod approve;
 mod control;
+mod deed;
 mod embedded;
 mod error;
 mod failures;
@@ -21,6 +25,7 @@ mod signals;
 mod status;
 mod tenants;
 mod watch;
+mod waves;
 
 use std::process::ExitCode;
 
@@ -28,6 +33,7 @@ use clap::Parser;
 use tokio::time::Instant;
 
 use crate::crash;
+use crate::pg;
 use crate::run;
 use options::{Command, Options};
 use output::Output;
@@ -58,6 +64,17 @@ pub fn run() -> ExitCode {
     // a connection attempt that hangs in a system call must not keep the process
     runtime.shutdown_background();
     code
+}
+
+/// Who does something, for those who find it in the ledger: user, host and process.
+fn started_by() -> String {
+    let system = rustix::system::uname();
+    format!(
+        "{}@{} (pid {})",
+        pg::os_user(),
+        system.nodename().to_string_lossy(),
+        std::process::id()
+    )
 }
 
 /// `--help` and `--version` are answers, everything else is exit 2.
@@ -101,6 +118,9 @@ async fn dispatch(
         Command::Runs(arguments) => {
             unless_stopped(watch, runs::list(global, &arguments, output)).await
         }
+        Command::Approve(arguments) => {
+            unless_stopped(watch, approve::execute(global, &arguments, output)).await
+        }
         Command::Show(arguments) => {
             unless_stopped(watch, runs::show(global, &arguments, output)).await
         }
@@ -116,6 +136,16 @@ async fn dispatch(
         }
         Command::Settle(arguments) => {
             unless_stopped(watch, settle::execute(global, &arguments, output)).await
+        }
+        Command::Repair(arguments) => {
+            Box::pin(acts::repair(global, &arguments, output, stop)).await
+        }
+        Command::Skip(arguments) => Box::pin(acts::skip(global, &arguments, output, stop)).await,
+        Command::Baseline(arguments) => {
+            Box::pin(acts::baseline(global, &arguments, output, stop)).await
+        }
+        Command::AcceptDivergent(arguments) => {
+            Box::pin(acts::accept_divergent(global, &arguments, output, stop)).await
         }
         Command::Init => unless_stopped(watch, control::init(global, output)).await,
         Command::Embedded(arguments) => {

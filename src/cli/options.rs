@@ -1,16 +1,19 @@
 //! What can be typed.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::act_options::{AcceptArguments, BaselineArguments, RepairArguments, SkipArguments};
 use super::failures::FailuresArguments;
 use super::gate::GateArguments;
 use super::listed::Listed;
 use super::watch::WatchArguments;
+use crate::config;
 use crate::migration::Version;
+use crate::plan::WaveRule;
 use crate::report::shell_word;
 use crate::tenant::{DatabaseName, TenantFilter, TenantPattern};
 
@@ -19,7 +22,7 @@ Exit codes:
   0  everything asked for is done (also: nothing was pending)
   1  unexpected error                       2  usage
   3  config or migration set refused, nothing touched
-  4  some tenants failed                    5  stopped by the failure budget
+  4  some tenants failed                    5  stopped by a gate, a check or the failure budget
   6  another run holds the lease            7  divergent or missing tenants found,
                                            or, for gate, tenants that are not there
   8  deadline reached, work remains: the same command again carries on
@@ -129,6 +132,8 @@ pub(super) enum Command {
     Status(StatusArguments),
     /// Carry on the last unfinished run: tenants not yet done, interrupted or failed
     Resume(ResumeArguments),
+    /// Let the next wave of a run begin that waits for it (gate: manual)
+    Approve(ApproveArguments),
     /// List past runs
     Runs(RunsArguments),
     /// Show one run: its tenants, attempts and failures by cause
@@ -145,6 +150,14 @@ pub(super) enum Command {
     Reconcile(ReconcileArguments),
     /// Say what became of a statement that an interruption has left in doubt
     Settle(SettleArguments),
+    /// Run SQL once in tenants, then migrate them, in one transaction
+    Repair(RepairArguments),
+    /// Record a pending migration of tenants as applied, without running it
+    Skip(SkipArguments),
+    /// Give tenants a history that have tables and none, without running anything
+    Baseline(BaselineArguments),
+    /// Take files as they are now that were edited after tenants had applied them
+    AcceptDivergent(AcceptArguments),
     /// Create or upgrade the control schema (migrate does it too)
     Init,
     /// The private local PostgreSQL server behind `url: embedded`
@@ -204,7 +217,7 @@ impl Selection {
     }
 }
 
-fn parse_pattern(text: &str) -> Result<TenantPattern, String> {
+pub(super) fn parse_pattern(text: &str) -> Result<TenantPattern, String> {
     TenantPattern::parse(text).map_err(|error| error.kind().to_string())
 }
 
@@ -219,7 +232,7 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
 pub(super) struct AtATime(pub(super) Option<NonZeroUsize>);
 
 /// The same bounds as in the config.
-fn parse_concurrency(text: &str) -> Result<AtATime, String> {
+pub(super) fn parse_concurrency(text: &str) -> Result<AtATime, String> {
     if text == "auto" {
         return Ok(AtATime(None));
     }
@@ -241,7 +254,7 @@ pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
 /// More time than any job has, and less than clocks can count.
 const LONGEST_DEADLINE: Duration = Duration::from_hours(24 * 365);
 
-fn parse_deadline(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_deadline(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .ok()
         .filter(|span| !span.is_zero() && *span <= LONGEST_DEADLINE)
@@ -265,6 +278,10 @@ pub(super) struct MigrateArguments {
     #[arg(long)]
     pub(super) dry_run: bool,
 
+    /// Who goes first.
+    #[command(flatten)]
+    pub(super) waves: WaveArguments,
+
     /// Tenants at a time, or auto, instead of execution.concurrency
     #[arg(long, value_name = "N|auto", value_parser = parse_concurrency)]
     pub(super) concurrency: Option<AtATime>,
@@ -279,6 +296,31 @@ pub(super) struct MigrateArguments {
     pub(super) deadline: Option<Duration>,
 }
 
+/// Who goes first.
+#[derive(Args, Debug, Clone, Default)]
+pub(super) struct WaveArguments {
+    /// So many tenants go first, as a wave of their own
+    #[arg(long, value_name = "N", conflicts_with = "no_canary")]
+    pub(super) canary: Option<NonZeroU32>,
+
+    /// No canary where there are no waves
+    #[arg(long)]
+    pub(super) no_canary: bool,
+
+    /// A wave instead of those of the config; may be given several times, in order. 5, 10%, or pairs such as
+    /// name=beta,label=plan:free,count=5%,random=7,soak=10m,gate=manual,check=SELECT …
+    #[arg(long = "wave", value_name = "WAVE", value_parser = config::parse_wave)]
+    pub(super) waves: Vec<WaveRule>,
+}
+
+/// `fleet approve`.
+#[derive(Args, Debug)]
+pub(super) struct ApproveArguments {
+    /// The run, or the beginning of its name; the last one that waits if left out
+    #[arg(value_name = "RUN")]
+    pub(super) run: Option<String>,
+}
+
 /// `fleet resume`.
 #[derive(Args, Debug)]
 pub(super) struct ResumeArguments {
@@ -289,6 +331,10 @@ pub(super) struct ResumeArguments {
     /// Which tenants of it.
     #[command(flatten)]
     pub(super) selection: Selection,
+
+    /// What has changed since the run was halted; needed where the migration files have not
+    #[arg(long, value_name = "TEXT")]
+    pub(super) what_changed: Option<String>,
 
     /// Tenants at a time, or auto, instead of execution.concurrency
     #[arg(long, value_name = "N|auto", value_parser = parse_concurrency)]

@@ -2,8 +2,9 @@
 //! written, because `${VAR:-8}` may stand for a number as well, and because a tenant that is called
 //! `no` or `1e3` must not become a boolean or a float. Nothing here has `Debug`: URLs hold secrets.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 /// One value, or an item of a list. None is an empty one.
 pub(super) type Text = Option<String>;
@@ -123,9 +124,43 @@ pub(super) struct Throttle {
 #[serde(
     deny_unknown_fields,
     default,
-    expecting = "a mapping with `waves` and `max_failures`"
+    expecting = "a mapping with keys such as `waves`"
 )]
 pub(super) struct Rollout {
-    pub(super) waves: Option<Vec<IgnoredAny>>,
+    pub(super) waves: Option<Vec<Option<Wave>>>,
+    pub(super) canary: Text,
     pub(super) max_failures: Text,
+    pub(super) same_failures: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with keys such as `count`"
+)]
+pub(super) struct Wave {
+    pub(super) name: Text,
+    pub(super) tenants: Option<Vec<Text>>,
+    pub(super) labels: Option<BTreeMap<String, Text>>,
+    pub(super) count: Text,
+    pub(super) random: Text,
+    pub(super) concurrency: Text,
+    pub(super) soak: Text,
+    pub(super) check: Option<Check>,
+    pub(super) gate: Text,
+    pub(super) max_failures: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with `tenant`, `database` or `command`"
+)]
+pub(super) struct Check {
+    pub(super) tenant: Text,
+    pub(super) database: Text,
+    pub(super) command: Text,
+    pub(super) timeout: Text,
 }

@@ -3,13 +3,14 @@
 use tokio_postgres::Row;
 
 use super::control::Control;
-use super::records::{AttemptRecord, RunDetail, RunRecord, RunState, RunTenantRecord};
+use super::records::{AttemptRecord, HaltRecord, RunDetail, RunRecord, RunState, RunTenantRecord};
 use super::{LedgerError, rows};
 use crate::plan::{LastFailure, LedgerView};
 use crate::run::{Failure, FailureClass, Outcome, RunId, RunOutcome, Totals};
 use crate::tenant::{DatabaseName, SchemaName, TenantId};
 
-/// A run with its totals. `$1` is the key of the lease.
+/// A run with its totals, also from a control schema of an older fleet, which knows of no halt. `$1` is the key
+/// of the lease.
 pub(super) const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r.target, r.set_fingerprint, \
       r.started_by, r.fleet_version, \
       to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \
@@ -19,7 +20,8 @@ pub(super) const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.e
         AND l.pid = r.lease_backend AND l.objsubid = 1 \
         AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
         AND ((l.classid::int8 << 32) | l.objid::int8) = $1), \
-      r.up_to_date, t.tenants, t.succeeded, t.up_to_date, t.failed, t.interrupted, t.skipped \
+      r.up_to_date, t.tenants, t.succeeded, t.up_to_date, t.failed, t.interrupted, t.skipped, \
+      to_jsonb(r) ->> 'halted_by', to_jsonb(r) ->> 'halt_reason', to_jsonb(r) ->> 'what_changed' \
     FROM runs r CROSS JOIN LATERAL (SELECT count(*) AS tenants, \
       count(*) FILTER (WHERE outcome = 'succeeded') AS succeeded, \
       count(*) FILTER (WHERE outcome = 'up_to_date') AS up_to_date, \
@@ -79,7 +81,8 @@ impl Control {
         }
     }
 
-    /// The newest run that left something to do and that no later run has taken over.
+    /// The newest run that left something to do and that no later run has taken over. An act is not carried
+    /// on: whoever wants it types it again.
     ///
     /// # Errors
     /// Where the ledger cannot be read.
@@ -89,7 +92,7 @@ impl Control {
             .query_opt(
                 &format!(
                     "{RUNS} WHERE r.superseded_by IS NULL AND r.outcome IS DISTINCT FROM 'succeeded' \
-                     ORDER BY r.started_at DESC LIMIT 1"
+                       AND r.command IN ('migrate', 'resume') ORDER BY r.started_at DESC LIMIT 1"
                 ),
                 &[&self.lease_key()],
             )
@@ -142,6 +145,8 @@ impl Control {
             .map_err(LedgerError::query("read the run's attempts"))?;
         Ok(RunDetail {
             events: self.events(&run.id).await?,
+            waves: self.waves(&run.id).await?,
+            acts: self.acts(&run.id).await?,
             run,
             tenants: tenants.iter().filter_map(run_tenant).collect(),
             failed_attempts: attempts.iter().filter_map(attempt).collect(),
@@ -271,6 +276,11 @@ pub(super) fn run_record(row: &Row) -> RunRecord {
             .get::<_, Option<i16>>(4)
             .and_then(|code| u8::try_from(code).ok()),
         target: row.get(5),
+        halt: row
+            .get::<_, Option<String>>(20)
+            .zip(row.get(21))
+            .map(|(by, reason)| HaltRecord { by, reason }),
+        what_changed: row.get(22),
         set_fingerprint: row.get(6),
         started_by: row.get(7),
         fleet_version: row.get(8),

@@ -7,7 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::run::NewRunTenant;
 use super::{AfterAttempt, AttemptEnd, Claim, Closing, LastSeen, LedgerError};
 use crate::migration::Version;
-use crate::run::{RunId, milliseconds};
+use crate::run::{Halt, RunId, WaveNumber, milliseconds};
 use crate::tenant::TenantId;
 
 #[derive(Serialize)]
@@ -18,6 +18,7 @@ pub(super) struct TenantRow<'a> {
     outcome: Option<&'a str>,
     from_version: Option<Version>,
     reason: Option<&'a str>,
+    wave: Option<WaveNumber>,
 }
 
 #[derive(Serialize)]
@@ -74,6 +75,7 @@ pub(super) fn tenant_row(new: &NewRunTenant) -> TenantRow<'_> {
         outcome,
         from_version: new.from,
         reason,
+        wave: new.wave,
     }
 }
 
@@ -92,6 +94,7 @@ pub(super) async fn record_closing(
             outcome: Some(left.outcome.as_str()),
             from_version: left.version,
             reason: Some(&left.reason),
+            wave: None,
         })
         .collect();
     let left = json(&left);
@@ -105,13 +108,18 @@ pub(super) async fn record_closing(
         &of_left,
     );
     let exit_code = i16::from(closing.exit_code);
-    let of_run: [Parameter; 3] = [
+    let halted_by = closing.halt.as_ref().map(Halt::as_str);
+    let halt_reason = closing.halt.as_ref().map(ToString::to_string);
+    let of_run: [Parameter; 5] = [
         (&run.as_str(), Type::TEXT),
         (&closing.outcome.as_str(), Type::TEXT),
         (&exit_code, Type::INT2),
+        (&halted_by, Type::TEXT),
+        (&halt_reason, Type::TEXT),
     ];
     let closed = tx.client().execute_typed(
-        "UPDATE runs SET finished_at = clock_timestamp(), outcome = $2, exit_code = $3 WHERE id = $1",
+        "UPDATE runs SET finished_at = clock_timestamp(), outcome = $2, exit_code = $3, halted_by = $4, \
+           halt_reason = $5 WHERE id = $1",
         &of_run,
     );
     let (left, closed) = tokio::join!(left, closed);

@@ -3,10 +3,13 @@
 
 mod arrival;
 mod decide;
+mod entry;
 mod evidence;
+mod failures;
 mod refusal;
 mod snapshot;
 mod status;
+mod waves;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,10 +17,13 @@ use std::sync::Arc;
 
 pub use arrival::{Arrival, Behind};
 pub use decide::decide;
+pub use entry::{AfterFix, Entry, is_halfway_in, rows_to_change};
 use evidence::Evidence;
+pub use failures::Blame;
 pub use refusal::{Divergence, Halfway, Refusal};
 pub use snapshot::{AppliedRow, HistorySnapshot, StepRow, VersionColumn};
 pub use status::{FleetStatus, LastFailure, LedgerView, StatusRow, TenantState, VersionCount};
+pub use waves::{REST, Wave, WaveRule, WaveSelector, WaveSize, divide};
 
 use crate::migration::{MigrationSet, Version};
 use crate::tenant::Tenant;
@@ -49,7 +55,7 @@ pub struct TenantPlan {
 pub enum Action {
     /// Nothing is pending.
     UpToDate,
-    /// These versions would be applied, in this order. Never empty.
+    /// These versions would be applied, in this order. Empty only where a fix is all that is to be run.
     Migrate(Arc<[Version]>),
     /// Not touched, for a reason that somebody has to look at.
     Refuse(Refusal),

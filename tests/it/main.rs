@@ -11,11 +11,13 @@ mod matrix;
 mod planning;
 mod support;
 
+mod acts;
 mod concurrency;
 mod deadline;
 mod faults;
 mod kill;
 mod longest_first;
+mod repair;
 mod scale;
 mod steps;
 mod stock_refinery;
@@ -23,3 +25,4 @@ mod stopping;
 mod terminal;
 mod throttle;
 mod watch;
+mod waves;

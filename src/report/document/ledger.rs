@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::acts::ActsKeys;
 use super::pace::RecordedRow;
+use super::waves::{HaltRow, WaveRecordRow};
 use super::{Each, TenantKey};
 use crate::ledger::{AttemptRecord, RunDetail, RunRecord, RunTenantRecord};
 use crate::migration::Version;
@@ -31,6 +33,8 @@ pub(super) struct RunRow<'a> {
     started_by: &'a str,
     fleet_version: &'a str,
     exit_code: Option<u8>,
+    halted: Option<HaltRow<'a>>,
+    what_changed: Option<&'a str>,
     totals: Totals,
 }
 
@@ -50,6 +54,8 @@ impl<'a> RunRow<'a> {
             started_by: &run.started_by,
             fleet_version: &run.fleet_version,
             exit_code: run.exit_code,
+            halted: run.halt.as_ref().map(HaltRow::recorded),
+            what_changed: run.what_changed.as_deref(),
             totals: run.totals,
         }
     }
@@ -72,6 +78,9 @@ struct ShowDocument<'a, T, A, E> {
     failed_attempts: A,
     failures: Causes,
     events: E,
+    waves: Vec<WaveRecordRow<'a>>,
+    #[serde(flatten)]
+    acts: Option<ActsKeys<'a>>,
 }
 
 /// Groups that only exist for this document.
@@ -149,6 +158,8 @@ pub fn show_document(detail: &RunDetail) -> impl Serialize + '_ {
         failed_attempts: Each::of(&detail.failed_attempts, AttemptRow::of),
         failures: Causes(recorded_failures(detail)),
         events: Each::of(&detail.events, RecordedRow::of),
+        waves: detail.waves.iter().map(WaveRecordRow::of).collect(),
+        acts: ActsKeys::of(&detail.run, &detail.acts),
     }
 }
 

@@ -28,7 +28,7 @@ fn expected_run() -> String {
         r#"{"database":"main","schema":"b\n","outcome":"failed","from":11,"to":11,"applied":[],"attempts":1,"duration_ms":12,"reason":null,"failure":"#,
         FAILURE,
         r#","notes":[]},{"database":"main","schema":"c","outcome":"skipped","from":11,"to":11,"applied":[],"attempts":0,"duration_ms":12,"reason":"not begun","failure":null,"notes":[]}],"#,
-        r#""failures":[{"count":1,"sqlstate":"23505","migration":"V12__unique_email","message":"could not create unique index \"users_email_key\"","tenants":["main/b\n"]}],"new":[],"throttled":[]}"#,
+        r#""failures":[{"count":1,"sqlstate":"23505","migration":"V12__unique_email","message":"could not create unique index \"users_email_key\"","tenants":["main/b\n"]}],"new":[],"waves":[],"halted":null,"throttled":[]}"#,
         "\n",
     ]
     .concat()
@@ -48,7 +48,7 @@ fn a_plan() {
     plan.tenants.drain(..196);
     plan.tenants.truncate(4);
     let text = written(|out| write_document(out, &plan_document(&plan, &set())));
-    let hint = "restore the history table with the schema, or insert the rows of what was applied; fleet never starts at the first version on a schema that is in use";
+    let hint = "restore the history table with the schema, or say where the tenant is: fleet baseline NAME --at VERSION; fleet never starts at the first version on a schema that is in use";
     let expected = [
         r#"{"target":12,"head":12,"totals":{"tenants":4,"migrate":2,"up_to_date":1,"refuse":1},"tenants":["#,
         r#"{"database":"main","schema":"a197","from":10,"pending":["V11__orders","V12__unique_email"],"action":"migrate","reason":null,"hint":null,"create":false,"halfway":null},"#,
@@ -103,6 +103,7 @@ fn events_and_the_document_as_the_last_line() {
         RolloutEvent::CancelBegun {
             reason: CancelReason::Drain,
             signal: Some(StopSignal::Interrupt),
+            halt: None,
             in_flight: 8,
         },
         ended(sample()),
@@ -123,7 +124,7 @@ fn events_and_the_document_as_the_last_line() {
         r#"{"event":"tenant_finished","database":"main","schema":"a","outcome":"succeeded","from":11,"to":12,"applied":["V12__unique_email"],"attempts":1,"duration_ms":12,"reason":null,"failure":null,"notes":[],"#,
         totals,
         "}\n",
-        r#"{"event":"cancel_begun","reason":"drain","signal":"SIGINT","in_flight":8}"#,
+        r#"{"event":"cancel_begun","reason":"drain","signal":"SIGINT","halted":null,"in_flight":8}"#,
         "\n",
         &expected_run(),
     ];

@@ -1,5 +1,6 @@
 //! Sample facts, and tests of what they become.
 
+mod acts;
 mod bars;
 mod documents;
 mod etas;
@@ -126,6 +127,8 @@ fn summary_of(outcome: RunOutcome, exit: ExitCode, tenants: Vec<TenantResult>) -
         failures: group_failures(failures),
         tenants,
         newcomers: Vec::new(),
+        waves: Vec::new(),
+        halt: None,
         throttled: Vec::new(),
         error: None,
         duration: Duration::from_millis(4_200),
