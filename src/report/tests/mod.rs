@@ -4,6 +4,7 @@ mod acts;
 mod bars;
 mod documents;
 mod etas;
+mod failures;
 mod ledger;
 mod live;
 mod plans;
