@@ -13,7 +13,7 @@ use super::summary::{Step, write_next};
 use super::wording::{clean, count, count_u64, names, paragraph, verb};
 use crate::ledger::{RunDetail, RunRecord, RunState, RunTenantRecord};
 use crate::migration::{MigrationSet, Version};
-use crate::run::{CauseName, Failure, FailureClass, FailureGroup, Outcome, group_failures};
+use crate::run::{Act, CauseName, Failure, FailureClass, FailureGroup, Outcome, group_failures};
 use crate::sql::{self, Excerpt};
 use crate::tenant::TenantId;
 
@@ -310,6 +310,11 @@ fn next_steps(run: &RunRecord, causes: &[Cause], style: Style) -> Vec<Step> {
         return Vec::new();
     };
     let tenants_of = format!("fleet failures {} --tenants-of {}", run.id, first.name);
+    if Act::parse(&run.command).is_some() {
+        let what =
+            "the tenants of one cause, for --tenants-from of the command when it is typed again";
+        return vec![(tenants_of, what.to_owned())];
+    }
     let resume = format!("fleet resume {}", run.id);
     let of_one = style
         .invocation
