@@ -51,7 +51,7 @@ fn what_somebody_sees_of_a_repair() {
          \n\
          Next:\n\
          \x20 fleet failures RUN  the statement, and what usually helps\n\
-         \x20 fleet status                        where every tenant is; the same command again leaves out what is done\n"
+         \x20 fleet status                         where every tenant is; the same command again leaves out what is done\n"
     );
     assert_eq!(
         repair("fix.sql"),
@@ -85,7 +85,7 @@ fn the_tenants_of_a_cause_are_piped_into_a_repair() {
     let (db, fleet) = with_bad_rows(6, &["tenant_0002", "tenant_0005"]);
     fleet.json(&["migrate"], 4);
     let causes = fleet.json(&["failures"], 0);
-    let cause = causes["causes"][0]["cause"].as_str().expect("a name");
+    let cause = causes["failures"][0]["cause"].as_str().expect("a name");
     let tenants = fleet.fleet(&["failures", "--tenants-of", cause]).stdout;
     fleet.write_file("tenants.txt", &tenants);
 
@@ -113,7 +113,7 @@ fn a_fix_that_is_bad_for_all_is_not_tried_in_all() {
     let run = fleet.fleet(&["repair", "*", "--sql", "a fix.sql"]);
     run.assert_code(5).assert_stdout_has("halted: ");
     let failures = fleet.json(&["failures"], 0);
-    assert_eq!(failures["causes"][0]["count"], Value::from(3));
+    assert_eq!(failures["failures"][0]["count"], Value::from(3));
     let seen = fleet.fleet(&["failures"]);
     seen.assert_code(0).assert_stdout_has("a fix.sql:1");
     assert!(!seen.stdout.contains("fleet resume"), "{seen}");
