@@ -197,7 +197,7 @@ fn a_migration_that_kills_its_server_is_stopped() {
             "V1__deadly",
             "COPY (SELECT 1) TO PROGRAM 'kill -9 $PPID; cat > /dev/null';\n",
         );
-    let run = fleet.fleet(&["-o", "json", "migrate"]);
+    let run = fleet.fleet(&["-o", "json", "migrate", "--no-canary"]);
     run.assert_code(4).assert_stderr_has("given up");
     let document = run.json();
     assert_says(
