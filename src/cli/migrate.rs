@@ -22,7 +22,8 @@ use crate::migration::{MigrationSet, Version};
 use crate::plan::{self, Action, HistorySnapshot, Plan};
 use crate::report::{self, Reporter, Stepwise};
 use crate::rollout::{
-    Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, RolloutWave, settled,
+    Concurrency, Deadline, Pace, Rollout, RolloutEnd, RolloutEvent, RolloutPolicy, RolloutWave,
+    settled,
 };
 use crate::run::{Act, ExitCode, RunId};
 use crate::tenant::DatabaseName;
@@ -163,22 +164,7 @@ impl Order {
             Ok(undelivered) => undelivered,
             Err(_) => Some("the report broke off".to_owned()),
         };
-        // the run has its document; what follows is for stderr and the exit code
-        if let Some(error) = end.ledger_error {
-            output.complain(&anyhow::Error::new(error).context(
-                "the run was not recorded to its end; the tenants' own histories are right, and fleet reconcile reads them",
-            ));
-        }
-        match (undelivered, end.summary.exit) {
-            (Some(reason), ExitCode::Done) => {
-                output.complain(
-                    &anyhow::anyhow!(reason)
-                        .context("every tenant is done, but the result could not be written"),
-                );
-                Ok(ExitCode::Unexpected)
-            }
-            (_, exit) => Ok(exit),
-        }
+        Ok(exit_code(end, undelivered, output))
     }
 
     fn new_run(
@@ -260,6 +246,25 @@ impl Order {
             heartbeat: fleet.config.control.lease / 3,
             deadline,
         }
+    }
+}
+
+/// What the process exits with. The run has its document; what is said here is for stderr.
+fn exit_code(end: RolloutEnd, undelivered: Option<String>, output: &Output) -> ExitCode {
+    if let Some(error) = end.ledger_error {
+        output.complain(&anyhow::Error::new(error).context(
+            "the run was not recorded to its end; the tenants' own histories are right, and fleet reconcile reads them",
+        ));
+    }
+    match (undelivered, end.summary.exit) {
+        (Some(reason), ExitCode::Done) => {
+            output.complain(
+                &anyhow::anyhow!(reason)
+                    .context("every tenant is done, but the result could not be written"),
+            );
+            ExitCode::Unexpected
+        }
+        (_, exit) => exit,
     }
 }
 
