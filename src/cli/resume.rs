@@ -57,14 +57,7 @@ async fn resume(
     };
     let prepared = stop.preparing(prepare).await?;
     let Some((lease, run, left, tenants, (waves, what_changed))) = prepared else {
-        if output.format != Format::Human {
-            output.notice("nothing to resume: no recorded run has left anything to do; fleet migrate plans anew");
-        }
-        output.result(
-            |out, _, _| writeln!(out, "Nothing to resume: no recorded run has left anything to do; fleet migrate plans anew"),
-            &report::runless_document(RunOutcome::Succeeded, ExitCode::Done, None),
-        )?;
-        return Ok(ExitCode::Done);
+        return nothing_to_resume(output);
     };
     let target = plan::resolve_target(&set, run.target)
         .with_context(|| format!("run {} cannot be carried on with these files", run.id))?;
@@ -100,6 +93,19 @@ async fn resume(
         what_changed,
     };
     Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
+}
+
+fn nothing_to_resume(output: &Output) -> anyhow::Result<ExitCode> {
+    if output.format != Format::Human {
+        output.notice(
+            "nothing to resume: no recorded run has left anything to do; fleet migrate plans anew",
+        );
+    }
+    output.result(
+        |out, _, _| writeln!(out, "Nothing to resume: no recorded run has left anything to do; fleet migrate plans anew"),
+        &report::runless_document(RunOutcome::Succeeded, ExitCode::Done, None),
+    )?;
+    Ok(ExitCode::Done)
 }
 
 /// A run that waits for an approval goes on when it is given, and one that was halted when something has changed:

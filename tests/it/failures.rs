@@ -264,6 +264,8 @@ fn an_older_control_schema_is_read_as_it_is() {
     fleet.json(&["migrate"], 4);
     db.execute(
         "ALTER TABLE fleet_control.attempts DROP COLUMN line_column;
+         ALTER TABLE fleet_control.runs DROP COLUMN reason;
+         DROP TABLE fleet_control.acts, fleet_control.fixes;
          DELETE FROM fleet_control.fleet_schema_history WHERE version >= 7",
     );
     let document = fleet.json(&["failures"], 0);
