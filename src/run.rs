@@ -1,5 +1,6 @@
 //! Runs: what is recorded of one execution of a plan, and how it ended.
 
+mod rehearsal;
 mod throttle;
 
 use std::fmt;
@@ -8,6 +9,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use rehearsal::{
+    Blocked, LockMode, MigrationStem, NotRehearsed, NotRehearsedCause, RehearsalOutcome,
+    RehearsedMigration, TableLock, TenantRehearsal,
+};
 pub use throttle::{Measure, PaceChange, PaceReason, ThrottleReason, Throttled};
 
 use crate::migration::Version;

@@ -6,6 +6,7 @@
 //! PostgreSQL gives no position.
 
 use super::lock;
+use super::looks::Looks;
 use crate::migration::{Migration, Version};
 use crate::plan::{self, HistorySnapshot, VersionColumn};
 use crate::tenant::{SchemaName, quote_identifier, quote_literal};
@@ -74,6 +75,14 @@ impl ExpectedHead {
     }
 }
 
+/// What stands around the files of a message.
+pub(super) struct Frame {
+    /// Statements before the first.
+    pub(super) before: Vec<String>,
+    /// What comes behind the last one's history row, with semicolons between its statements.
+    pub(super) after: String,
+}
+
 /// A message and where in it the files lie.
 #[derive(Debug)]
 pub(super) struct Message {
@@ -81,6 +90,9 @@ pub(super) struct Message {
     pub(super) text: String,
     /// Characters and statements, by file.
     pub(super) files: Vec<FilePlace>,
+    /// What stands between the statements of the files without being theirs. The places of the files are
+    /// those without it.
+    pub(super) looks: Looks,
 }
 
 /// Where one file lies in a message.
@@ -112,6 +124,7 @@ pub(super) enum Part {
 impl Message {
     /// Which part of the message a statement belongs to, counted from 0.
     pub(super) fn part(&self, statement: usize) -> Part {
+        let statement = self.looks.statement_without(statement);
         for (index, file) in self.files.iter().enumerate() {
             if statement < file.statements_before {
                 return Part::Prefix;
@@ -130,6 +143,7 @@ impl Message {
     /// Which file holds a character of the message (from 1, as PostgreSQL counts), and which of its
     /// characters (from 1) that is.
     pub(super) fn file_at(&self, character: usize) -> Option<(usize, usize)> {
+        let character = self.looks.character_without(character);
         self.files.iter().enumerate().find_map(|(index, file)| {
             let within = character.checked_sub(file.characters_before)?;
             (1..=file.characters)
@@ -161,12 +175,26 @@ impl Envelope {
     pub(super) fn message(
         &self,
         migrations: &[&Migration],
+        expected: ExpectedHead,
+        applied_on: &str,
+    ) -> Message {
+        let frame = Frame {
+            before: self.prefix(),
+            after: "COMMIT".to_owned(),
+        };
+        self.framed(&frame, migrations, expected, applied_on)
+    }
+
+    /// The same migrations in another frame than a transaction of their own.
+    pub(super) fn framed(
+        &self,
+        frame: &Frame,
+        migrations: &[&Migration],
         mut expected: ExpectedHead,
         applied_on: &str,
     ) -> Message {
-        let prefix = self.prefix();
-        let mut statements = prefix.len();
-        let mut text = prefix.join(";");
+        let mut statements = frame.before.len();
+        let mut text = frame.before.join(";");
         let mut characters = text.chars().count();
         let mut files = Vec::with_capacity(migrations.len());
         for (index, migration) in migrations.iter().enumerate() {
@@ -193,12 +221,17 @@ impl Envelope {
             statements += migration.statements.len() + 1;
             expected = expected.with(migration.version());
         }
-        text.push_str(";COMMIT");
-        Message { text, files }
+        text.push(';');
+        text.push_str(&frame.after);
+        Message {
+            text,
+            files,
+            looks: Looks::default(),
+        }
     }
 
     /// Between two files of one transaction: the limits of a migration, and the role that fleet came as.
-    fn settings_again(&self) -> [String; 3] {
+    pub(super) fn settings_again(&self) -> [String; 3] {
         [
             "RESET ROLE".to_owned(),
             format!("SET LOCAL lock_timeout={}", self.lock_timeout_ms),
@@ -206,7 +239,8 @@ impl Envelope {
         ]
     }
 
-    fn prefix(&self) -> Vec<String> {
+    /// From BEGIN up to the first file.
+    pub(super) fn prefix(&self) -> Vec<String> {
         let mut prefix = vec!["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned()];
         // the time limits are those of the session, which is made as new after a file that may have
         // touched it

@@ -5,10 +5,13 @@ mod doubt;
 mod failure;
 mod index;
 mod lock;
+mod looks;
 mod message;
 mod notes;
 mod pressure;
 mod refinery;
+mod rehearse;
+mod rehearser;
 mod settle;
 mod steps;
 mod watch;
@@ -20,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use pressure::{Pressure, Unseen};
 pub use refinery::{MigrationSettings, RefineryMigrator, TenantDatabase};
+pub use rehearser::{RehearsalLimits, Rehearser, TenantRehearser};
 pub use settle::{SettleError, Settled, Verdict, settle_by_hand};
 
 use crate::migration::Version;

@@ -60,13 +60,13 @@ pub struct MigrationSettings {
 /// Migrates tenants with refinery.
 pub struct RefineryMigrator {
     databases: HashMap<DatabaseName, TenantDatabase>,
-    set: Arc<MigrationSet>,
+    pub(super) set: Arc<MigrationSet>,
     target: Option<Version>,
-    settings: MigrationSettings,
+    pub(super) settings: MigrationSettings,
 }
 
 /// A tenant's attempt once its history is known: what is applied, and what is to come first.
-struct Work<'a> {
+pub(super) struct Work<'a> {
     column: Option<VersionColumn>,
     applied: Vec<&'a Migration>,
     setup: Setup,
@@ -96,7 +96,12 @@ impl RefineryMigrator {
         }
     }
 
-    fn envelope(&self, database: &TenantDatabase, schema: &SchemaName, work: &Work) -> Envelope {
+    pub(super) fn envelope(
+        &self,
+        database: &TenantDatabase,
+        schema: &SchemaName,
+        work: &Work,
+    ) -> Envelope {
         Envelope {
             schema: schema.clone(),
             shared: database.search_path.clone(),
@@ -136,7 +141,7 @@ impl RefineryMigrator {
         history.map_err(|error| cause_of(pg::failure_of(&error), pg::is_connection_lost(&error)))
     }
 
-    fn work(&self, history: &HistorySnapshot) -> Work<'_> {
+    pub(super) fn work(&self, history: &HistorySnapshot) -> Work<'_> {
         let (column, rows, setup) = match history {
             HistorySnapshot::Rows { column, rows, .. } => {
                 (Some(*column), rows.as_ref(), Setup::None)
@@ -292,7 +297,10 @@ impl RefineryMigrator {
         Ok(())
     }
 
-    fn database(&self, name: &DatabaseName) -> Result<&TenantDatabase, MigrateErrorCause> {
+    pub(super) fn database(
+        &self,
+        name: &DatabaseName,
+    ) -> Result<&TenantDatabase, MigrateErrorCause> {
         let unknown = || Failure::new(FailureClass::Permanent, "unknown database");
         let database = self.databases.get(name);
         database.ok_or_else(|| MigrateErrorCause::Failed(Box::new(unknown())))
@@ -300,7 +308,7 @@ impl RefineryMigrator {
 
     /// Why a migration was not recorded, and whether more is committed than is known. A connection of
     /// unknown state goes back to nobody.
-    async fn explain_end(
+    pub(super) async fn explain_end(
         &self,
         ended: Result<End, refinery_core::Error>,
         expected: ExpectedHead,
