@@ -12,6 +12,7 @@ mod file;
 mod names;
 mod probe;
 mod read;
+mod rehearsal;
 mod throttle;
 mod values;
 mod variables;
@@ -26,7 +27,7 @@ use std::time::Duration;
 pub use error::{ConfigError, Problem};
 
 use crate::inventory::TenantSource;
-use crate::migrator::TransactionScope;
+use crate::migrator::{RehearsalLimits, TransactionScope};
 use crate::rollout::{FailureBudget, RetryPolicy, ThrottleLimits};
 use crate::tenant::{DatabaseName, SchemaName};
 
@@ -47,6 +48,8 @@ pub struct Config {
     pub execution: Execution,
     /// What the servers may be made to bear.
     pub throttle: Throttle,
+    /// How a rehearsal goes about it.
+    pub rehearsal: Rehearsal,
     /// How the whole fleet is.
     pub rollout: Rollout,
 }
@@ -148,6 +151,15 @@ pub struct Throttle {
     pub limits: ThrottleLimits,
     /// Standbys that lag on purpose, by their `application_name`.
     pub ignored_replicas: Vec<String>,
+}
+
+/// How a rehearsal goes about it.
+#[derive(Clone, Debug)]
+pub struct Rehearsal {
+    /// What bounds its statements, within those of [`Execution`].
+    pub limits: RehearsalLimits,
+    /// Tenants at a time over the whole fleet.
+    pub concurrency: NonZeroUsize,
 }
 
 /// How the whole fleet is migrated.
