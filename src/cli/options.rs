@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::rehearse::RehearseArguments;
 use crate::migration::Version;
 use crate::report::shell_word;
 use crate::tenant::{DatabaseName, TenantFilter, TenantPattern};
@@ -39,7 +40,7 @@ pub(super) struct Options {
 pub(super) const DEFAULT_CONFIG: &str = "fleet.yaml";
 
 /// More tenants at a time than any server takes.
-const MAX_CONCURRENCY: usize = 1000;
+pub(super) const MAX_CONCURRENCY: usize = 1000;
 
 /// What applies to every command.
 #[derive(Args, Debug, Clone)]
@@ -120,6 +121,8 @@ pub(super) enum Command {
     Migrate(MigrateArguments),
     /// Show what migrate would do, tenant by tenant; writes nothing anywhere
     Plan(PlanArguments),
+    /// Run what is pending in real tenants and roll it back: who would fail, what it locks, how long it takes
+    Rehearse(RehearseArguments),
     /// Show where every tenant is: versions, pending, failed, in progress
     Status(StatusArguments),
     /// Carry on the last unfinished run: tenants not yet done, interrupted or failed
@@ -246,6 +249,10 @@ pub(super) struct MigrateArguments {
     /// Only show the plan
     #[arg(long)]
     pub(super) dry_run: bool,
+
+    /// Rehearse first, as fleet rehearse does, and migrate nobody where somebody would fail
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) rehearse: bool,
 
     /// Tenants at a time, or auto, instead of execution.concurrency
     #[arg(long, value_name = "N|auto", value_parser = parse_concurrency)]

@@ -14,6 +14,8 @@ mod notices;
 mod pace;
 mod plan;
 mod progress;
+mod rehearsal;
+mod rehearsing;
 mod runs;
 mod safety;
 mod sink;
@@ -30,10 +32,13 @@ mod wording;
 
 pub use detail::status_detail;
 pub use document::{
-    Complaint, plan_document, run_document, runless_document, runs_document, show_document,
-    status_document, tenants_document, write_document,
+    Complaint, plan_document, refused_by_rehearsal, rehearsal_document, run_document,
+    runless_document, runs_document, show_document, status_document, tenants_document,
+    write_document,
 };
 pub use plan::plan;
+pub use rehearsal::{rehearsal, rehearsal_headline, rehearsed_failures};
+pub use rehearsing::RehearsalProgress;
 pub use runs::{runs, show};
 pub use safety::Stepwise;
 pub use sink::to_stdout;

@@ -224,7 +224,7 @@ impl Found<'_> {
             table: table.into(),
             mode: self.mode?,
             tenants: self.held.len(),
-            median: self.held[self.held.len() / 2].0,
+            median: self.held[(self.held.len() - 1) / 2].0,
             worst,
             worst_tenant: worst_tenant.clone(),
         })

@@ -7,6 +7,7 @@ mod inventory;
 mod ledger;
 mod matrix;
 mod planning;
+mod rehearse;
 mod support;
 
 mod concurrency;

@@ -4,6 +4,7 @@
 mod ledger;
 mod pace;
 mod plan;
+mod rehearsal;
 mod run;
 
 use std::io::{self, Write};
@@ -13,6 +14,8 @@ use serde::{Serialize, Serializer};
 pub use ledger::{runs_document, show_document, tenants_document};
 pub(super) use pace::PaceRow;
 pub use plan::{plan_document, status_document};
+pub(super) use rehearsal::RehearsedRow;
+pub use rehearsal::{refused_by_rehearsal, rehearsal_document};
 pub use run::{Complaint, run_document, runless_document};
 pub(super) use run::{TenantKey, TenantRow};
 

@@ -6,6 +6,7 @@ mod etas;
 mod ledger;
 mod live;
 mod plans;
+mod rehearsals;
 mod statuses;
 mod summaries;
 mod throttling;
