@@ -254,6 +254,7 @@ impl Order {
             .map(|limits| limits.tenants)
             .reduce(|sum, limit| sum.saturating_add(limit.get()));
         RunWidth {
+            rehearsal: self.at_a_time,
             fleet: self.run.0.or(all).unwrap_or(NonZeroUsize::MIN),
             databases,
         }

@@ -333,9 +333,13 @@ fn forecast_words(rehearsal: &Rehearsal, forecast: &RunForecast) -> String {
         duration(forecast.wall),
         count(forecast.at_a_time.get(), "tenant")
     );
+    if forecast.at_most > forecast.wall {
+        let at_most = duration(forecast.at_most);
+        text = format!("{text}, or up to {at_most} where they slow each other down");
+    }
     if forecast.supposed > 0 {
         text = format!(
-            "{text}: by {}, and {} taken for the one in the middle of them",
+            "{text} (by {}, and {} taken for the one in the middle)",
             count(forecast.measured, "tenant"),
             count(forecast.supposed, "other")
         );

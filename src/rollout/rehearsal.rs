@@ -62,8 +62,10 @@ pub enum RehearsalStop {
 /// How long a run would take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunForecast {
-    /// From its first tenant to its last.
+    /// From its first tenant to its last, where they do not slow each other down.
     pub wall: Duration,
+    /// The same where more tenants at a time than in the rehearsal bring nothing.
+    pub at_most: Duration,
     /// With so many tenants at a time.
     pub at_a_time: NonZeroUsize,
     /// By what so many tenants took.
@@ -75,6 +77,8 @@ pub struct RunForecast {
 /// What a run may do at a time.
 #[derive(Clone, Debug)]
 pub struct RunWidth {
+    /// In the rehearsal, over the whole fleet: what the server is known to bear.
+    pub rehearsal: NonZeroUsize,
     /// Over the whole fleet.
     pub fleet: NonZeroUsize,
     /// In each database.
@@ -271,21 +275,31 @@ pub fn forecast(
     for (database, time) in known.chain(supposed.iter().copied()) {
         by_database.entry(database).or_default().push(time);
     }
-    let all: Vec<Duration> = by_database.values().flatten().copied().collect();
-    let of_database = |(name, times): (&&DatabaseName, &Vec<Duration>)| {
-        let limit = width.databases.get(*name).map(|limits| limits.tenants);
-        wall_time(
-            times,
-            limit.map_or(width.fleet, |limit| limit.min(width.fleet)),
-        )
-    };
-    let slowest = by_database.iter().map(of_database).max();
     Some(RunForecast {
-        wall: wall_time(&all, width.fleet).max(slowest.unwrap_or_default()),
+        wall: of_databases(&by_database, width, width.fleet),
+        at_most: of_databases(&by_database, width, width.fleet.min(width.rehearsal)),
         at_a_time: width.fleet,
         measured: measured.len(),
         supposed: supposed.len(),
     })
+}
+
+/// The time for all of it, and for the database that takes longest by itself.
+fn of_databases(
+    by_database: &HashMap<&DatabaseName, Vec<Duration>>,
+    width: &RunWidth,
+    at_a_time: NonZeroUsize,
+) -> Duration {
+    let all: Vec<Duration> = by_database.values().flatten().copied().collect();
+    let of_one = |(name, times): (&&DatabaseName, &Vec<Duration>)| {
+        let limits = width.databases.get(*name);
+        wall_time(
+            times,
+            limits.map_or(at_a_time, |limits| limits.tenants.min(at_a_time)),
+        )
+    };
+    let slowest = by_database.iter().map(of_one).max();
+    wall_time(&all, at_a_time).max(slowest.unwrap_or_default())
 }
 
 fn is_pending(outcome: RehearsalOutcome) -> bool {
@@ -371,6 +385,7 @@ mod tests {
     #[test]
     fn a_forecast_knows_the_limits_of_databases_and_supposes_the_middle() {
         let width = RunWidth {
+            rehearsal: at_a_time(1),
             fleet: at_a_time(8),
             databases: HashMap::from([(
                 DatabaseName::new("small"),
@@ -389,6 +404,7 @@ mod tests {
         ];
         let told = forecast(&tenants, &[tenants[0].tenant.clone()], &width).unwrap();
         assert_eq!(told.wall, ms(10 + 20 + 20));
+        assert_eq!(told.at_most, ms(10 + 20 + 20 + 25 + 20));
         assert_eq!((told.measured, told.supposed), (3, 2));
         assert_eq!(forecast(&tenants[3..], &[], &width), None);
     }

@@ -100,6 +100,7 @@ struct SampleRow {
 #[derive(Serialize)]
 struct ForecastRow {
     wall_ms: u64,
+    at_most_ms: u64,
     concurrency: usize,
     measured: usize,
     supposed: usize,
@@ -189,11 +190,13 @@ pub fn rehearsal_document<'a>(
         forecast: rehearsal.forecast.map(
             |RunForecast {
                  wall,
+                 at_most,
                  at_a_time,
                  measured,
                  supposed,
              }| ForecastRow {
                 wall_ms: milliseconds(wall),
+                at_most_ms: milliseconds(at_most),
                 concurrency: at_a_time.get(),
                 measured,
                 supposed,

@@ -1,7 +1,8 @@
 //! What a rehearsal waits for and how much of it there is at a time.
 
 use crate::support::{
-    Server, TestDatabase, TestFleet, assert_nothing_left, assert_says, tenant, tenants, wait_until,
+    LockGuard, Server, TestDatabase, TestFleet, assert_applied_exactly_once, assert_nothing_left,
+    assert_says, tenant, tenants, wait_until,
 };
 
 /// Two tenants at V1 with V2 pending.
@@ -112,4 +113,72 @@ fn nobody_can_be_rehearsed_on_a_server_that_is_not_written() {
     ));
     let fleet = TestFleet::new(&db).probe_migrations(1..=1);
     fleet.json(&["rehearse"], 3);
+}
+
+/// Two tenants whose rehearsal stands in the middle of V2.
+fn at_a_gate() -> (TestDatabase, TestFleet, LockGuard) {
+    let (db, fleet) =
+        two_tenants("INSERT INTO probe VALUES (2);\nSELECT pg_advisory_xact_lock_shared(4711);\n");
+    let fleet = fleet
+        .set("execution.lock_timeout", "0")
+        .set("rehearsal.lock_timeout", "0");
+    let gate = db.hold_lock("SELECT pg_advisory_xact_lock(4711)");
+    (db, fleet, gate)
+}
+
+#[test]
+fn a_connection_that_is_lost_is_no_failure_of_its_tenant() {
+    let (db, fleet, gate) = at_a_gate();
+    let rehearsal = fleet.spawn(&["-o", "json", "rehearse", "--tenant", "tenant_0001"]);
+    wait_until("it stands at the gate", || gate.waiters() == 1);
+    db.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name LIKE 'fleet%' AND datname = current_database() AND wait_event_type = 'Lock'",
+    );
+    let run = rehearsal.wait();
+    gate.release();
+    run.assert_code(4);
+    let told = run.json();
+    let lost = tenant(&told, "tenant_0001");
+    assert_eq!(lost["outcome"], "not_rehearsed");
+    assert_eq!(lost["failure"]["sqlstate"], "57P01");
+    assert_says(&lost["not_rehearsed"][0]["reason"], &["connection"]);
+    assert_nothing_left(&db);
+}
+
+#[test]
+fn a_signal_in_the_rehearsal_of_a_run_ends_it_before_it_begins() {
+    let (db, fleet, gate) = at_a_gate();
+    let runs = fleet.json(&["runs"], 0);
+    let run = fleet.spawn(&["-o", "json", "migrate", "--rehearse"]);
+    wait_until("two tenants stand at the gate", || gate.waiters() == 2);
+    run.interrupt();
+    let run = run.wait();
+    run.assert_code(130);
+    assert_eq!(run.json()["outcome"], "interrupted");
+    assert_eq!(fleet.json(&["runs"], 0), runs);
+    gate.release();
+    assert_applied_exactly_once(
+        &db,
+        &["tenant_0001".to_owned(), "tenant_0002".to_owned()],
+        &[1],
+    );
+    assert_nothing_left(&db);
+}
+
+#[test]
+fn a_deadline_in_the_rehearsal_of_a_run_ends_it_before_it_begins() {
+    let (db, fleet, gate) = at_a_gate();
+    let late = fleet.json(&["migrate", "--rehearse", "--deadline", "3s"], 8);
+    assert_eq!(late["run"], serde_json::Value::Null);
+    gate.release();
+    assert_nothing_left(&db);
+}
+
+#[test]
+fn quiet_is_silent_where_all_is_well() {
+    let (_db, fleet) = two_tenants("CREATE TABLE a (id int);\n");
+    let run = fleet.fleet(&["-q", "rehearse"]);
+    run.assert_code(0);
+    assert!(run.stdout.is_empty() && run.stderr.is_empty(), "{run}");
 }
