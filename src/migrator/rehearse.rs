@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_postgres::SimpleQueryMessage;
 
@@ -63,6 +64,13 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
         scope: TransactionScope,
         rehearsed: &mut Rehearsed,
     ) -> Result<(), End> {
+        // PostgreSQL 12 takes the time of a message by what was set before it; sent as a reset is, and
+        // taken back by the next one
+        let limit = format!(
+            "SET statement_timeout={}",
+            self.envelope.statement_timeout_ms
+        );
+        let _ = self.client.batch_execute(&limit).now_or_never();
         for (number, migration) in migrations.iter().enumerate() {
             let is_last = number + 1 == migrations.len();
             let mut before = match number.checked_sub(1) {
