@@ -419,19 +419,9 @@ impl TenantMigrator for RefineryMigrator {
     }
 
     async fn probe(&self, database: &DatabaseName) -> Result<(), Box<Failure>> {
-        let Some(open) = self.databases.get(database) else {
-            return Ok(());
-        };
-        let client = pg::checkout(&open.pool, database)
-            .await
-            .map_err(|error| Box::new(error.failure()))?;
-        match client.simple_query("").await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let failure = pg::failure_of(&error);
-                pg::discard(client);
-                Err(Box::new(failure))
-            }
+        match self.databases.get(database) {
+            Some(open) => pressure::answers(&open.pool, database).await,
+            None => Ok(()),
         }
     }
 
