@@ -3,6 +3,7 @@
 mod act;
 mod budget;
 mod cause;
+mod rehearsal;
 mod throttle;
 mod wave;
 
@@ -15,6 +16,10 @@ use serde::Serialize;
 pub use act::Act;
 pub use budget::FailureBudget;
 pub use cause::CauseName;
+pub use rehearsal::{
+    Blocked, LockMode, MigrationStem, NotRehearsed, NotRehearsedCause, RehearsalOutcome,
+    RehearsedMigration, TableLock, TenantRehearsal,
+};
 pub use throttle::{Measure, PaceChange, PaceReason, ThrottleReason, Throttled};
 pub use wave::{
     Approval, BadMigration, CheckKind, Halt, WaveCheck, WaveGate, WaveNumber, WaveState,

@@ -14,6 +14,7 @@ use super::lease;
 use super::open::{find_writable, looking};
 use super::options::{AtATime, Global, MigrateArguments, Selection};
 use super::output::Output;
+use super::rehearse::before_migrating;
 use super::signals::Stop;
 use super::started_by;
 use super::waves::{self, WaveSource};
@@ -56,6 +57,12 @@ async fn migrate(
 ) -> anyhow::Result<ExitCode> {
     let set = fleet.read_set()?;
     let target = plan::resolve_target(&set, arguments.to)?;
+    if arguments.rehearse {
+        let rehearsed = before_migrating(fleet, (&set, target), arguments, output, stop);
+        if let Some(exit) = Box::pin(rehearsed).await? {
+            return Ok(exit);
+        }
+    }
     let prepare = async {
         // first what may be refused: the lease brings a control schema with it
         let finding = find_writable(fleet, &arguments.selection, output);

@@ -17,6 +17,7 @@ mod open;
 mod options;
 mod output;
 mod plan;
+mod rehearse;
 mod resume;
 mod runs;
 mod select;
@@ -106,6 +107,9 @@ async fn dispatch(
             Box::pin(migrate::execute(global, &arguments, output, stop)).await
         }
         Command::Resume(arguments) => resume::execute(global, &arguments, output, stop).await,
+        Command::Rehearse(arguments) => {
+            Box::pin(rehearse::execute(global, &arguments, output, stop)).await
+        }
         Command::Plan(arguments) => {
             unless_stopped(watch, plan::execute(global, &arguments, output)).await
         }

@@ -10,6 +10,7 @@ use super::act_options::{AcceptArguments, BaselineArguments, RepairArguments, Sk
 use super::failures::FailuresArguments;
 use super::gate::GateArguments;
 use super::listed::Listed;
+use super::rehearse::RehearseArguments;
 use super::watch::WatchArguments;
 use crate::config;
 use crate::migration::Version;
@@ -47,7 +48,7 @@ pub(super) struct Options {
 pub(super) const DEFAULT_CONFIG: &str = "fleet.yaml";
 
 /// More tenants at a time than any server takes.
-const MAX_CONCURRENCY: usize = 1000;
+pub(super) const MAX_CONCURRENCY: usize = 1000;
 
 /// What applies to every command.
 #[derive(Args, Debug, Clone)]
@@ -128,6 +129,8 @@ pub(super) enum Command {
     Migrate(MigrateArguments),
     /// Show what migrate would do, tenant by tenant; writes nothing anywhere
     Plan(PlanArguments),
+    /// Run what is pending in real tenants and roll it back: who would fail, what it locks, how long it takes
+    Rehearse(RehearseArguments),
     /// Show where every tenant is: versions, pending, failed, in progress
     Status(StatusArguments),
     /// Carry on the last unfinished run: tenants not yet done, interrupted or failed
@@ -281,6 +284,9 @@ pub(super) struct MigrateArguments {
     /// Who goes first.
     #[command(flatten)]
     pub(super) waves: WaveArguments,
+    /// Rehearse first, as fleet rehearse does, and migrate nobody where somebody would fail
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) rehearse: bool,
 
     /// Tenants at a time, or auto, instead of execution.concurrency
     #[arg(long, value_name = "N|auto", value_parser = parse_concurrency)]

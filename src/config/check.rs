@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::error::Problem;
 use super::file::{self, File, Text};
 use super::{
-    Config, Control, Execution, Migrations, Rollout, Variables, databases, names, throttle, values,
-    variables, waves,
+    Config, Control, Execution, Migrations, Rollout, Variables, databases, names, rehearsal,
+    throttle, values, variables, waves,
 };
 use crate::rollout::RetryPolicy;
 
@@ -122,6 +122,7 @@ impl Checker<'_> {
         let migrations = self.migrations(file.migrations.unwrap_or_default(), parent);
         let execution = self.execution(file.execution.unwrap_or_default());
         let throttle = throttle::check(self, file.throttle.unwrap_or_default());
+        let rehearsal = rehearsal::check(self, file.rehearsal.unwrap_or_default());
         let rollout = self.rollout(file.rollout.unwrap_or_default());
         Some(Config {
             path: path.to_owned(),
@@ -131,6 +132,7 @@ impl Checker<'_> {
             migrations: migrations?,
             execution: execution?,
             throttle: throttle?,
+            rehearsal: rehearsal?,
             rollout: rollout?,
         })
     }

@@ -21,6 +21,7 @@ pub(super) struct File {
     pub(super) migrations: Option<Migrations>,
     pub(super) execution: Option<Execution>,
     pub(super) throttle: Option<Throttle>,
+    pub(super) rehearsal: Option<Rehearsal>,
     pub(super) rollout: Option<Rollout>,
 }
 
@@ -118,6 +119,18 @@ pub(super) struct Throttle {
     pub(super) active_sessions: Text,
     pub(super) lock_waits: Text,
     pub(super) ignored_replicas: Option<Vec<Text>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with `lock_timeout`, `statement_timeout` and `concurrency`"
+)]
+pub(super) struct Rehearsal {
+    pub(super) lock_timeout: Text,
+    pub(super) statement_timeout: Text,
+    pub(super) concurrency: Text,
 }
 
 #[derive(Default, Deserialize)]

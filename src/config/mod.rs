@@ -12,6 +12,7 @@ mod file;
 mod names;
 mod probe;
 mod read;
+mod rehearsal;
 mod throttle;
 mod values;
 mod variables;
@@ -28,7 +29,7 @@ pub use error::{ConfigError, Problem};
 pub use waves::parse_wave;
 
 use crate::inventory::TenantSource;
-use crate::migrator::TransactionScope;
+use crate::migrator::{RehearsalLimits, TransactionScope};
 use crate::plan::WaveRule;
 use crate::rollout::{RetryPolicy, ThrottleLimits};
 use crate::run::FailureBudget;
@@ -51,6 +52,8 @@ pub struct Config {
     pub execution: Execution,
     /// What the servers may be made to bear.
     pub throttle: Throttle,
+    /// How a rehearsal goes about it.
+    pub rehearsal: Rehearsal,
     /// How the whole fleet is.
     pub rollout: Rollout,
 }
@@ -152,6 +155,15 @@ pub struct Throttle {
     pub limits: ThrottleLimits,
     /// Standbys that lag on purpose, by their `application_name`.
     pub ignored_replicas: Vec<String>,
+}
+
+/// How a rehearsal goes about it.
+#[derive(Clone, Debug)]
+pub struct Rehearsal {
+    /// What bounds its statements, within those of [`Execution`].
+    pub limits: RehearsalLimits,
+    /// Tenants at a time over the whole fleet.
+    pub concurrency: NonZeroUsize,
 }
 
 /// How the whole fleet is migrated.

@@ -205,14 +205,27 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
     /// Runs these files in one transaction and follows it to its end.
     pub(super) async fn send(&self, pieces: &[Piece<'_>]) -> Result<(), End> {
         let message = &self.envelope.message(pieces, self.expected, &now());
+        let heard = |statement, answer: &SimpleQueryMessage| {
+            if let SimpleQueryMessage::CommandComplete(_) = answer {
+                crash_in_transaction(message, statement);
+            }
+        };
+        self.send_and_hear(message, pieces, heard).await?;
+        crash::point("K8");
+        Ok(())
+    }
+
+    /// Sends a message around these files and follows it to its end.
+    pub(super) async fn send_and_hear(
+        &self,
+        message: &Message,
+        pieces: &[Piece<'_>],
+        heard: impl Fn(usize, &SimpleQueryMessage),
+    ) -> Result<(), End> {
         let mark = Mark::Own(self.envelope.mark());
         let watch = Watch::new(self.pool, &self.envelope.schema, mark, message.text.len());
-        let completed = |statement| crash_in_transaction(message, statement);
-        match self.exchange(&message.text, &watch, completed).await {
-            Ok(()) => {
-                crash::point("K8");
-                Ok(())
-            }
+        match self.exchange(&message.text, &watch, heard).await {
+            Ok(()) => Ok(()),
             Err(Broken::Error(error, completed)) => {
                 let (failure, guard) = failure::explain(message, pieces, completed, &error);
                 Err(self.end(&error, failure, guard, &watch).await)
@@ -264,16 +277,16 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
         u64::try_from(self.envelope.lock_timeout_ms).unwrap_or(u64::MAX)
     }
 
-    /// One exchange with the server, through an abort if one is asked for. `completed` hears the
-    /// number of each statement that is done, from 0.
+    /// One exchange with the server, through an abort if one is asked for. `heard` hears each answer, with
+    /// the number of the statement that it belongs to, from 0.
     pub(super) async fn exchange(
         &self,
         text: &str,
         watch: &Watch<'_>,
-        completed: impl Fn(usize),
+        heard: impl Fn(usize, &SimpleQueryMessage),
     ) -> Result<(), Broken> {
         let count = &AtomicUsize::new(0);
-        let work = self.converse(text, count, completed);
+        let work = self.converse(text, count, heard);
         pin_mut!(work);
         let result = tokio::select! {
             biased;
@@ -308,13 +321,15 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
         &self,
         text: &str,
         count: &AtomicUsize,
-        completed: impl Fn(usize),
+        heard: impl Fn(usize, &SimpleQueryMessage),
     ) -> Result<(), tokio_postgres::Error> {
         let answers = self.client.simple_query_raw(text).await?;
         pin_mut!(answers);
         while let Some(answer) = answers.next().await {
-            if let SimpleQueryMessage::CommandComplete(_) = answer? {
-                completed(count.fetch_add(1, Ordering::Relaxed));
+            let answer = answer?;
+            heard(count.load(Ordering::Relaxed), &answer);
+            if let SimpleQueryMessage::CommandComplete(_) = answer {
+                count.fetch_add(1, Ordering::Relaxed);
             }
         }
         Ok(())

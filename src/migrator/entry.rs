@@ -1,6 +1,8 @@
 //! Rows of a history that somebody asks for: written or changed under the tenant's lock and with the
 //! guards of a migration, and nothing is run.
 
+use tokio_postgres::SimpleQueryMessage;
+
 use super::connection::{Broken, End, TenantConnection, no_answer, now};
 use super::failure::Guard;
 use super::message::{Envelope, ExpectedHead, GUARD_MARK};
@@ -98,7 +100,12 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
         let text = self.envelope.entry(of, self.expected);
         let mark = Mark::Own(self.envelope.mark());
         let watch = Watch::new(self.pool, &self.envelope.schema, mark, text.len());
-        match self.exchange(&text, &watch, |_| crash::point("K7")).await {
+        let completed = |_, answer: &SimpleQueryMessage| {
+            if let SimpleQueryMessage::CommandComplete(_) = answer {
+                crash::point("K7");
+            }
+        };
+        match self.exchange(&text, &watch, completed).await {
             Ok(()) => {
                 crash::point("K8");
                 for file in &of.files {

@@ -8,6 +8,7 @@
 use std::fmt;
 
 use super::lock;
+use super::looks::Looks;
 use super::repair::DueFix;
 use crate::migration::{Migration, Place, Version};
 use crate::plan::{self, HistorySnapshot, VersionColumn};
@@ -114,6 +115,14 @@ impl fmt::Display for Piece<'_> {
     }
 }
 
+/// What stands around the files of a message.
+pub(super) struct Frame {
+    /// Statements before the first.
+    pub(super) before: Vec<String>,
+    /// What comes behind the last one's history row, with semicolons between its statements.
+    pub(super) after: String,
+}
+
 /// A message and where in it the files lie.
 #[derive(Debug)]
 pub(super) struct Message {
@@ -121,6 +130,9 @@ pub(super) struct Message {
     pub(super) text: String,
     /// Characters and statements, by file.
     pub(super) files: Vec<FilePlace>,
+    /// What stands between the statements of the files without being theirs. The places of the files are
+    /// those without it.
+    pub(super) looks: Looks,
 }
 
 /// Where one file lies in a message.
@@ -152,6 +164,7 @@ pub(super) enum Part {
 impl Message {
     /// Which part of the message a statement belongs to, counted from 0.
     pub(super) fn part(&self, statement: usize) -> Part {
+        let statement = self.looks.statement_without(statement);
         for (index, file) in self.files.iter().enumerate() {
             if statement < file.statements_before {
                 return Part::Prefix;
@@ -170,6 +183,7 @@ impl Message {
     /// Which file holds a character of the message (from 1, as PostgreSQL counts), and which of its
     /// characters (from 1) that is.
     pub(super) fn file_at(&self, character: usize) -> Option<(usize, usize)> {
+        let character = self.looks.character_without(character);
         self.files.iter().enumerate().find_map(|(index, file)| {
             let within = character.checked_sub(file.characters_before)?;
             (1..=file.characters)
@@ -201,15 +215,30 @@ impl Envelope {
     pub(super) fn message(
         &self,
         pieces: &[Piece],
+        expected: ExpectedHead,
+        applied_on: &str,
+    ) -> Message {
+        let mut before = self.prefix();
+        if pieces.iter().any(|piece| matches!(piece, Piece::Fix(_))) {
+            before.push(self.create_repairs());
+        }
+        let frame = Frame {
+            before,
+            after: "COMMIT".to_owned(),
+        };
+        self.framed(&frame, pieces, expected, applied_on)
+    }
+
+    /// The same files in another frame than a transaction of their own.
+    pub(super) fn framed(
+        &self,
+        frame: &Frame,
+        pieces: &[Piece],
         mut expected: ExpectedHead,
         applied_on: &str,
     ) -> Message {
-        let mut prefix = self.prefix();
-        if pieces.iter().any(|piece| matches!(piece, Piece::Fix(_))) {
-            prefix.push(self.create_repairs());
-        }
-        let mut statements = prefix.len();
-        let mut text = prefix.join(";");
+        let mut statements = frame.before.len();
+        let mut text = frame.before.join(";");
         let mut characters = text.chars().count();
         let mut files = Vec::with_capacity(pieces.len());
         for (index, piece) in pieces.iter().enumerate() {
@@ -243,12 +272,17 @@ impl Envelope {
                 expected = expected.with(migration.version());
             }
         }
-        text.push_str(";COMMIT");
-        Message { text, files }
+        text.push(';');
+        text.push_str(&frame.after);
+        Message {
+            text,
+            files,
+            looks: Looks::default(),
+        }
     }
 
     /// Between two files of one transaction: the limits of a migration, and the role that fleet came as.
-    fn settings_again(&self) -> [String; 3] {
+    pub(super) fn settings_again(&self) -> [String; 3] {
         [
             "RESET ROLE".to_owned(),
             format!("SET LOCAL lock_timeout={}", self.lock_timeout_ms),

@@ -6,11 +6,14 @@ mod entry;
 mod failure;
 mod index;
 mod lock;
+mod looks;
 mod message;
 mod notes;
 mod pressure;
 mod reading;
 mod refinery;
+mod rehearse;
+mod rehearser;
 mod repair;
 mod settle;
 mod steps;
@@ -23,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use pressure::{Pressure, Unseen};
 pub use refinery::{MigrationSettings, RefineryMigrator, TenantDatabase};
+pub use rehearser::{RehearsalLimits, Rehearser, TenantRehearser};
 pub use repair::{Repair, RunBefore, was_run};
 pub use settle::{SettleError, Settled, Verdict, settle_by_hand};
 

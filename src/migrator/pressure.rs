@@ -76,6 +76,21 @@ pub(super) async fn look(
     }
 }
 
+/// Whether a server answers at all.
+pub(super) async fn answers(pool: &Pool, database: &DatabaseName) -> Result<(), Box<Failure>> {
+    let client = pg::checkout(pool, database)
+        .await
+        .map_err(|error| Box::new(error.failure()))?;
+    match client.simple_query("").await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let failure = pg::failure_of(&error);
+            pg::discard(client);
+            Err(Box::new(failure))
+        }
+    }
+}
+
 fn unusable(why: &str) -> Box<Failure> {
     Box::new(Failure::new(FailureClass::Transient, why))
 }

@@ -69,7 +69,7 @@ pub struct RefineryMigrator {
 }
 
 /// A tenant's attempt once its history is known: what is applied, and what is to come first.
-struct Ground<'a> {
+pub(super) struct Ground<'a> {
     column: Option<VersionColumn>,
     applied: Vec<&'a Migration>,
     setup: Setup,
@@ -107,7 +107,7 @@ impl RefineryMigrator {
         self
     }
 
-    fn envelope(
+    pub(super) fn envelope(
         &self,
         database: &TenantDatabase,
         schema: &SchemaName,
@@ -126,13 +126,18 @@ impl RefineryMigrator {
         }
     }
 
-    fn ground(&self, look: &Look<'_>) -> Ground<'_> {
-        let (column, rows, setup) = match &look.history {
+    /// `column` is that of an empty history.
+    pub(super) fn ground(
+        &self,
+        history: &HistorySnapshot,
+        column: Option<VersionColumn>,
+    ) -> Ground<'_> {
+        let (column, rows, setup) = match history {
             HistorySnapshot::Rows { column, rows, .. } => {
                 (Some(*column), rows.as_ref(), Setup::None)
             }
             HistorySnapshot::SchemaAbsent => (None, &[][..], Setup::Schema),
-            _ => (look.column, &[][..], Setup::History),
+            _ => (column, &[][..], Setup::History),
         };
         let applied = rows.iter().filter_map(|row| self.set.get(row.version));
         Ground {
@@ -204,7 +209,7 @@ impl RefineryMigrator {
             pending,
         } = attempt;
         let (schema, history) = (&assignment.tenant.id.schema, &look.history);
-        let ground = self.ground(&look);
+        let ground = self.ground(history, look.column);
         let mut tenant = TenantConnection {
             cancel: CancelHandle::of(&connection, database.pool.url()),
             abort,
@@ -322,7 +327,10 @@ impl RefineryMigrator {
         Ok(())
     }
 
-    fn database(&self, name: &DatabaseName) -> Result<&TenantDatabase, MigrateErrorCause> {
+    pub(super) fn database(
+        &self,
+        name: &DatabaseName,
+    ) -> Result<&TenantDatabase, MigrateErrorCause> {
         let unknown = || Failure::new(FailureClass::Permanent, "unknown database");
         let database = self.databases.get(name);
         database.ok_or_else(|| MigrateErrorCause::Failed(Box::new(unknown())))
@@ -330,7 +338,7 @@ impl RefineryMigrator {
 
     /// Why a migration was not recorded, and whether more is committed than is known. A connection of
     /// unknown state goes back to nobody.
-    async fn explain_end(
+    pub(super) async fn explain_end(
         &self,
         ended: Result<End, refinery_core::Error>,
         expected: ExpectedHead,
@@ -398,19 +406,9 @@ impl TenantMigrator for RefineryMigrator {
     }
 
     async fn probe(&self, database: &DatabaseName) -> Result<(), Box<Failure>> {
-        let Some(open) = self.databases.get(database) else {
-            return Ok(());
-        };
-        let client = pg::checkout(&open.pool, database)
-            .await
-            .map_err(|error| Box::new(error.failure()))?;
-        match client.simple_query("").await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let failure = pg::failure_of(&error);
-                pg::discard(client);
-                Err(Box::new(failure))
-            }
+        match self.databases.get(database) {
+            Some(open) => pressure::answers(&open.pool, database).await,
+            None => Ok(()),
         }
     }
 

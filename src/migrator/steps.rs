@@ -280,8 +280,10 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
     ) -> Result<(), End> {
         let mark = Mark::Shared(text.chars().take(MARKED_CHARACTERS).collect());
         let watch = Watch::new(self.pool, &self.envelope.schema, mark, text.len());
-        let sent = self.exchange(text, &watch, |_| {
-            crash::point("N2");
+        let sent = self.exchange(text, &watch, |_, answer| {
+            if let SimpleQueryMessage::CommandComplete(_) = answer {
+                crash::point("N2");
+            }
         });
         match sent.await {
             Ok(()) => Ok(()),

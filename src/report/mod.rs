@@ -19,6 +19,8 @@ mod notices;
 mod pace;
 mod plan;
 mod progress;
+mod rehearsal;
+mod rehearsing;
 mod runs;
 mod safety;
 mod sink;
@@ -39,12 +41,15 @@ pub use acts::{Intent, intent};
 pub use detail::status_detail;
 pub use document::{
     Complaint, approved_document, failures_document, gate_document, gate_line, intent_document,
-    no_failures_document, plan_document, run_document, runless_document, runs_document,
-    show_document, status_document, tenants_document, tenants_of_document, write_document,
+    no_failures_document, plan_document, refused_by_rehearsal, rehearsal_document, run_document,
+    runless_document, runs_document, show_document, status_document, tenants_document,
+    tenants_of_document, write_document,
 };
 pub use failures::{Cause, Statement, cause_names, causes, failures, no_failures, tenant_words};
 pub use gate::{arrived, gate};
 pub use plan::plan;
+pub use rehearsal::{rehearsal, rehearsal_headline, rehearsed_failures};
+pub use rehearsing::RehearsalProgress;
 pub use runs::{runs, show};
 pub use safety::Stepwise;
 pub use sink::to_stdout;

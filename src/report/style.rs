@@ -76,7 +76,9 @@ impl Invocation {
         let Some(rest) = command.strip_prefix("fleet") else {
             return command.to_owned();
         };
-        let chooses = rest.starts_with(" migrate") || rest.starts_with(" plan");
+        let chooses = [" migrate", " plan", " rehearse"]
+            .iter()
+            .any(|command| rest.starts_with(command));
         let selection = if chooses && !rest.contains("--tenant") {
             self.selection
         } else {

@@ -17,6 +17,7 @@ mod order;
 mod policy;
 mod queue;
 mod ramp;
+mod rehearsal;
 mod shutdown;
 mod tally;
 #[cfg(test)]
@@ -38,6 +39,10 @@ pub use deadline::Deadline;
 use dispatcher::Dispatcher;
 pub use event::{Outlook, RolloutEvent};
 pub use policy::{Concurrency, DatabaseLimits, Pace, RetryPolicy, RolloutPolicy};
+pub use rehearsal::{
+    LockSummary, Rehearsal, RehearsalStop, RunForecast, RunWidth, Sample, forecast, rehearse,
+    wall_time,
+};
 pub use shutdown::{StopHandle, StopRequest, StopWatch, stop_channel};
 pub use tally::settled;
 pub use wave::{CheckOrder, Checker, Operator, RolloutWave, SameFailures};

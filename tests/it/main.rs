@@ -9,6 +9,7 @@ mod inventory;
 mod ledger;
 mod matrix;
 mod planning;
+mod rehearse;
 mod support;
 
 mod acts;

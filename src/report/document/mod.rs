@@ -7,6 +7,7 @@ mod gate;
 mod ledger;
 mod pace;
 mod plan;
+mod rehearsal;
 mod run;
 mod waves;
 
@@ -20,6 +21,8 @@ pub use gate::{gate_document, gate_line};
 pub use ledger::{runs_document, show_document, tenants_document};
 pub(super) use pace::PaceRow;
 pub use plan::{plan_document, status_document};
+pub(super) use rehearsal::RehearsedRow;
+pub use rehearsal::{refused_by_rehearsal, rehearsal_document};
 pub use run::{Complaint, run_document, runless_document};
 pub(super) use run::{TenantKey, TenantRow};
 pub use waves::approved_document;

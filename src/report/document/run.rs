@@ -124,6 +124,51 @@ pub fn runless_document(
     }
 }
 
+/// A run that was refused after a look at the tenants, with what that has shown.
+pub(super) struct RefusedRun<'a, F, R> {
+    pub(super) exit_code: u8,
+    pub(super) target: Option<Version>,
+    pub(super) failures: F,
+    pub(super) error: &'a str,
+    pub(super) rehearsal: R,
+}
+
+/// The keys of [`RunlessDocument`], and one more.
+#[derive(Serialize)]
+struct RefusedDocument<'a, F, R> {
+    run: Option<&'a str>,
+    outcome: RunOutcome,
+    exit_code: u8,
+    target: Option<Version>,
+    totals: Totals,
+    tenants: [(); 0],
+    failures: F,
+    new: [(); 0],
+    throttled: [(); 0],
+    error: &'a str,
+    hint: Option<&'a str>,
+    rehearsal: R,
+}
+
+impl<'a, F: Serialize + 'a, R: Serialize + 'a> RefusedRun<'a, F, R> {
+    pub(super) fn document(self) -> impl Serialize + 'a {
+        RefusedDocument {
+            run: None,
+            outcome: RunOutcome::Refused,
+            exit_code: self.exit_code,
+            target: self.target,
+            totals: Totals::default(),
+            tenants: [],
+            failures: self.failures,
+            new: [],
+            throttled: [],
+            error: self.error,
+            hint: None,
+            rehearsal: self.rehearsal,
+        }
+    }
+}
+
 /// A run at its end.
 pub fn run_document(summary: &RunSummary) -> impl Serialize + '_ {
     RunDocument {

@@ -8,6 +8,7 @@ mod failures;
 mod ledger;
 mod live;
 mod plans;
+mod rehearsals;
 mod statuses;
 mod summaries;
 mod throttling;

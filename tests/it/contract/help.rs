@@ -16,6 +16,7 @@ fn help_lists_every_command() {
     for command in [
         "migrate",
         "plan",
+        "rehearse",
         "status",
         "resume",
         "runs",
@@ -42,6 +43,7 @@ fn each_commands_help_names_its_flags() {
     let selecting = [
         "migrate",
         "plan",
+        "rehearse",
         "status",
         "resume",
         "tenants",
@@ -64,6 +66,7 @@ fn each_commands_help_names_its_flags() {
             &[
                 "--to <VERSION>",
                 "--dry-run",
+                "--rehearse",
                 "--concurrency <N|auto>",
                 "--deadline <DURATION>",
             ][..],
@@ -126,9 +129,27 @@ fn the_help_of_acts_names_their_flags() {
 }
 
 #[test]
+fn the_help_of_rehearse_says_what_it_costs() {
+    let help = help(&["rehearse", "--help"]);
+    for text in [
+        "--to <VERSION>",
+        "--concurrency <N>",
+        "--sample <N>",
+        "--seed <NUMBER>",
+        "rolled back",
+        "same locks",
+        "sequences",
+    ] {
+        help.assert_stdout_has(text);
+    }
+}
+
+#[test]
 fn help_fits_a_terminal() {
-    for line in help(&["migrate", "--help"]).stdout.lines() {
-        assert!(line.chars().count() <= 100, "{line}");
+    for command in ["migrate", "rehearse"] {
+        for line in help(&[command, "--help"]).stdout.lines() {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
     }
 }
 
