@@ -307,6 +307,8 @@ pub struct Totals {
     pub interrupted: u64,
     /// See [`Outcome::Skipped`].
     pub skipped: u64,
+    /// Of those that were skipped the ones that are held, or outside of their windows.
+    pub held: u64,
 }
 
 impl Totals {

@@ -54,7 +54,11 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
         4,
         &["ledger", "migration", "plan", "rollout", "run", "tenant"],
     ),
-    ("config", 5, &["inventory", "migrator", "rollout", "tenant"]),
+    (
+        "config",
+        5,
+        &["inventory", "migrator", "plan", "rollout", "tenant"],
+    ),
     (
         "cli",
         5,

@@ -69,6 +69,26 @@ pub(super) enum Refusal {
     /// `settle` where nothing is in doubt.
     #[error("no selected tenant has a statement in doubt")]
     NothingInDoubt,
+    /// `hold`, `pin` or `release` without a word about whom.
+    #[error("name the tenants: {0} TENANT …, or --tenant GLOB, --database, --label")]
+    NobodyNamed(&'static str),
+    /// `release` of what is not held.
+    #[error("no tenant is held or pinned that the selection matches: {selection}")]
+    NothingHeld {
+        /// As typed.
+        selection: String,
+    },
+    /// A hold that would be over at once.
+    #[error("--until {until} is past: it is {now} by the control database's clock")]
+    UntilIsPast {
+        /// As understood.
+        until: String,
+        /// What time it is.
+        now: String,
+    },
+    /// A hold beyond all time.
+    #[error("--until is too far away; leave it out to hold the tenant until it is released")]
+    UntilTooFar,
     /// Nothing is embedded.
     #[error("no database of {config} has url: embedded")]
     NotEmbedded {
@@ -93,6 +113,10 @@ impl Refusal {
             | Self::NothingLeftHere { .. }
             | Self::NothingSelected
             | Self::NothingInDoubt
+            | Self::NobodyNamed(_)
+            | Self::NothingHeld { .. }
+            | Self::UntilIsPast { .. }
+            | Self::UntilTooFar
             | Self::UnknownDatabase { .. } => ExitCode::Usage,
             Self::NoTenants(_)
             | Self::Server { .. }
@@ -113,6 +137,8 @@ impl Refusal {
             Self::Deadline => Some(
                 "no run was recorded that could be resumed: type the same command again, with more time",
             ),
+            Self::NobodyNamed(_) => Some("--tenant '*' means all of them"),
+            Self::NothingHeld { .. } => Some("fleet status names those that are"),
             Self::NotRunning => Some("fleet embedded start starts it and keeps it running"),
             Self::NoTenants(_) => Some(
                 "if that is right, as before the first customer, say tenants.allow_empty: true",
@@ -122,6 +148,8 @@ impl Refusal {
             | Self::Overlap(_)
             | Self::NothingSelected
             | Self::NothingInDoubt
+            | Self::UntilIsPast { .. }
+            | Self::UntilTooFar
             | Self::Stopped(_)
             | Self::NotEmbedded { .. } => None,
         }

@@ -13,10 +13,11 @@ use super::lease;
 use super::open::{find_writable, looking};
 use super::options::{AtATime, Global, MigrateArguments, Selection};
 use super::output::Output;
+use super::restraints::{self, Windows};
 use super::signals::Stop;
-use crate::ledger::{Lease, NewRun, NewRunTenant, Patience, TakeOver};
+use super::started_by;
+use crate::ledger::{ControlState, Lease, NewRun, NewRunTenant, Patience, TakeOver};
 use crate::migration::{MigrationSet, Version};
-use crate::pg;
 use crate::plan::{self, Action, HistorySnapshot, Plan};
 use crate::report::{self, Reporter, Stepwise};
 use crate::rollout::{Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, settled};
@@ -34,7 +35,12 @@ pub(super) async fn execute(
     let opening = Fleet::open(global, Needed::Tenants(&arguments.selection), output);
     let fleet = stop.preparing(opening).await?;
     let code = if arguments.dry_run {
-        let shown = super::plan::show(&fleet, &arguments.selection, arguments.to, output);
+        let asked = super::plan::Asked {
+            selection: &arguments.selection,
+            to: arguments.to,
+            windows: Windows::unless(arguments.ignore_windows),
+        };
+        let shown = super::plan::show(&fleet, asked, output);
         stop.planning(shown).await
     } else {
         migrate(&fleet, arguments, output, &mut stop).await
@@ -72,6 +78,7 @@ async fn migrate(
         selection: arguments.selection.clone(),
         target,
         concurrency: arguments.concurrency,
+        windows: Windows::unless(arguments.ignore_windows),
     };
     Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
 }
@@ -90,6 +97,8 @@ pub(super) struct Order {
     pub(super) target: Option<Version>,
     /// Instead of the config's.
     pub(super) concurrency: Option<AtATime>,
+    /// Whether tenants are left alone outside of their windows.
+    pub(super) windows: Windows,
 }
 
 impl Order {
@@ -109,7 +118,13 @@ impl Order {
         let planned = looking(reconnect, output, async || {
             fleet.plan(set, self.target, tenants.clone()).await
         });
+        let planned = async {
+            let held = restraints::read(fleet, lease.control(), ControlState::Current);
+            let (plan, held) = tokio::try_join!(planned, held)?;
+            Ok(restraints::apply(held, self.windows, plan, output))
+        };
         let plan = stop.planning(planned).await?;
+        restraints::tell_of_idle_windows(fleet, &self.selection, &tenants, output);
         let policy = self.policy(fleet, &plan, stop.deadline);
         fleet.warm_up(&plan, &policy.concurrency);
         let opened = lease
@@ -175,6 +190,11 @@ impl Order {
             started_by: started_by(),
             sessions: fleet.sessions.clone(),
             lease: fleet.config.control.lease,
+            held: plan
+                .tenants
+                .iter()
+                .filter(|tenant| matches!(tenant.action, Action::Hold(_)))
+                .count() as u64,
             up_to_date: (plan.tenants.len() - tenants.len()) as u64,
             tenants,
             seen: plan
@@ -244,15 +264,4 @@ fn report_to(
         })
         .context("start the report")?;
     Ok((sender, reporter))
-}
-
-/// Who started the run, for those who find it in the ledger: user, host and process.
-fn started_by() -> String {
-    let system = rustix::system::uname();
-    format!(
-        "{}@{} (pid {})",
-        pg::os_user(),
-        system.nodename().to_string_lossy(),
-        std::process::id()
-    )
 }

@@ -4,12 +4,14 @@ mod control;
 mod embedded;
 mod error;
 mod fleet;
+mod hold;
 mod lease;
 mod migrate;
 mod open;
 mod options;
 mod output;
 mod plan;
+mod restraints;
 mod resume;
 mod runs;
 mod settle;
@@ -23,6 +25,7 @@ use clap::Parser;
 use tokio::time::Instant;
 
 use crate::crash;
+use crate::pg;
 use crate::run;
 use options::{Command, Options};
 use output::Output;
@@ -53,6 +56,17 @@ pub fn run() -> ExitCode {
     // a connection attempt that hangs in a system call must not keep the process
     runtime.shutdown_background();
     code
+}
+
+/// Who does something, for those who find it in the ledger: user, host and process.
+fn started_by() -> String {
+    let system = rustix::system::uname();
+    format!(
+        "{}@{} (pid {})",
+        pg::os_user(),
+        system.nodename().to_string_lossy(),
+        std::process::id()
+    )
 }
 
 /// `--help` and `--version` are answers, everything else is exit 2.
@@ -104,6 +118,15 @@ async fn dispatch(
         }
         Command::Settle(arguments) => {
             unless_stopped(watch, settle::execute(global, &arguments, output)).await
+        }
+        Command::Hold(arguments) => {
+            unless_stopped(watch, hold::hold(global, &arguments, output)).await
+        }
+        Command::Release(arguments) => {
+            unless_stopped(watch, hold::release(global, &arguments, output)).await
+        }
+        Command::Pin(arguments) => {
+            unless_stopped(watch, hold::pin(global, &arguments, output)).await
         }
         Command::Init => unless_stopped(watch, control::init(global, output)).await,
         Command::Embedded(arguments) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::hold::{HoldArguments, PinArguments, ReleaseArguments};
 use crate::migration::Version;
 use crate::report::shell_word;
 use crate::tenant::{DatabaseName, TenantFilter, TenantPattern};
@@ -120,7 +121,7 @@ pub(super) enum Command {
     Migrate(MigrateArguments),
     /// Show what migrate would do, tenant by tenant; writes nothing anywhere
     Plan(PlanArguments),
-    /// Show where every tenant is: versions, pending, failed, in progress
+    /// Show where every tenant is: versions, pending, failed, in progress, held
     Status(StatusArguments),
     /// Carry on the last unfinished run: tenants not yet done, interrupted or failed
     Resume(ResumeArguments),
@@ -134,6 +135,12 @@ pub(super) enum Command {
     Reconcile(ReconcileArguments),
     /// Say what became of a statement that an interruption has left in doubt
     Settle(SettleArguments),
+    /// Leave tenants alone, until a time or until they are released
+    Hold(HoldArguments),
+    /// Take tenants no further than a version, until a time or until they are released
+    Pin(PinArguments),
+    /// End holds and pins of tenants
+    Release(ReleaseArguments),
     /// Create or upgrade the control schema (migrate does it too)
     Init,
     /// The private local PostgreSQL server behind `url: embedded`
@@ -186,7 +193,7 @@ impl Selection {
     }
 }
 
-fn parse_pattern(text: &str) -> Result<TenantPattern, String> {
+pub(super) fn parse_pattern(text: &str) -> Result<TenantPattern, String> {
     TenantPattern::parse(text).map_err(|error| error.kind().to_string())
 }
 
@@ -247,6 +254,10 @@ pub(super) struct MigrateArguments {
     #[arg(long)]
     pub(super) dry_run: bool,
 
+    /// Do not wait for the windows of rollout.windows
+    #[arg(long)]
+    pub(super) ignore_windows: bool,
+
     /// Tenants at a time, or auto, instead of execution.concurrency
     #[arg(long, value_name = "N|auto", value_parser = parse_concurrency)]
     pub(super) concurrency: Option<AtATime>,
@@ -272,6 +283,10 @@ pub(super) struct ResumeArguments {
     #[command(flatten)]
     pub(super) selection: Selection,
 
+    /// Do not wait for the windows of rollout.windows
+    #[arg(long)]
+    pub(super) ignore_windows: bool,
+
     /// Tenants at a time, or auto, instead of execution.concurrency
     #[arg(long, value_name = "N|auto", value_parser = parse_concurrency)]
     pub(super) concurrency: Option<AtATime>,
@@ -296,6 +311,10 @@ pub(super) struct PlanArguments {
     /// Plan up to this version instead of the newest
     #[arg(long, value_name = "VERSION")]
     pub(super) to: Option<Version>,
+
+    /// Do not wait for the windows of rollout.windows
+    #[arg(long)]
+    pub(super) ignore_windows: bool,
 }
 
 /// `fleet status`.

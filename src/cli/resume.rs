@@ -11,6 +11,7 @@ use super::migrate::Order;
 use super::open::find_writable;
 use super::options::{Global, ResumeArguments};
 use super::output::Output;
+use super::restraints::Windows;
 use super::signals::Stop;
 use crate::ledger::{Lease, RunRecord, RunState, TakeOver};
 use crate::migration::MigrationSet;
@@ -91,6 +92,7 @@ async fn resume(
         selection: arguments.selection.clone(),
         target,
         concurrency: arguments.concurrency,
+        windows: Windows::unless(arguments.ignore_windows),
     };
     Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
 }

@@ -9,7 +9,7 @@ use super::error::Problem;
 use super::file::{self, File, Text};
 use super::{
     Config, Control, Execution, Migrations, Rollout, Variables, databases, names, throttle, values,
-    variables,
+    variables, windows,
 };
 use crate::rollout::RetryPolicy;
 
@@ -269,8 +269,10 @@ impl Checker<'_> {
             "0",
             values::failure_budget,
         );
+        let windows = windows::check(self, rollout.windows.unwrap_or_default());
         Some(Rollout {
             max_failures: max_failures?,
+            windows: windows?,
         })
     }
 }

@@ -2,6 +2,8 @@
 //! written, because `${VAR:-8}` may stand for a number as well, and because a tenant that is called
 //! `no` or `1e3` must not become a boolean or a float. Nothing here has `Debug`: URLs hold secrets.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -123,9 +125,22 @@ pub(super) struct Throttle {
 #[serde(
     deny_unknown_fields,
     default,
-    expecting = "a mapping with `waves` and `max_failures`"
+    expecting = "a mapping with keys such as `waves`"
 )]
 pub(super) struct Rollout {
     pub(super) waves: Option<Vec<IgnoredAny>>,
     pub(super) max_failures: Text,
+    pub(super) windows: Option<Vec<Option<WindowRule>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with `labels` and `window`"
+)]
+pub(super) struct WindowRule {
+    pub(super) tenants: Option<Vec<Text>>,
+    pub(super) labels: Option<BTreeMap<String, Text>>,
+    pub(super) window: Text,
 }

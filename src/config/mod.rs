@@ -15,6 +15,7 @@ mod read;
 mod throttle;
 mod values;
 mod variables;
+mod windows;
 
 use std::env::{self, VarError};
 use std::fmt;
@@ -27,6 +28,7 @@ pub use error::{ConfigError, Problem};
 
 use crate::inventory::TenantSource;
 use crate::migrator::TransactionScope;
+use crate::plan::WindowRule;
 use crate::rollout::{FailureBudget, RetryPolicy, ThrottleLimits};
 use crate::tenant::{DatabaseName, SchemaName};
 
@@ -155,6 +157,8 @@ pub struct Throttle {
 pub struct Rollout {
     /// After how many failed tenants no new one is started.
     pub max_failures: FailureBudget,
+    /// When tenants may be touched; one that no rule is about may be touched at any time.
+    pub windows: Vec<WindowRule>,
 }
 
 impl Config {

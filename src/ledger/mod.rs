@@ -3,6 +3,7 @@
 
 mod control;
 mod events;
+mod holds;
 mod lease;
 mod past;
 mod queries;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use control::{Control, ControlState};
 pub use events::RunEvent;
+pub use holds::{NewHold, PastHold, SetHold};
 pub use lease::{Lease, LeaseTerms};
 pub use reconcile::{Disagreement, LastSeen};
 pub use records::{

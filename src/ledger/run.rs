@@ -42,6 +42,8 @@ pub struct NewRun {
     pub lease: Duration,
     /// Tenants that have nothing to do.
     pub up_to_date: u64,
+    /// Of the others those that are held.
+    pub held: u64,
     /// The others.
     pub tenants: Vec<NewRunTenant>,
     /// What the histories say, which the ledger takes over: an earlier run may have died before it could
@@ -166,8 +168,9 @@ async fn open_in(
 ) -> Result<(RunId, String, Vec<String>), tokio_postgres::Error> {
     let resumes = new.resumes.as_ref().map(RunId::as_str);
     let up_to_date = i64::try_from(new.up_to_date).unwrap_or(i64::MAX);
+    let held = i64::try_from(new.held).unwrap_or(i64::MAX);
     let lease_seconds = new.lease.as_secs_f64();
-    let parameters: [Parameter; 10] = [
+    let parameters: [Parameter; 11] = [
         (&new.command, Type::TEXT),
         (&resumes, Type::TEXT),
         (&new.target, Type::INT8),
@@ -178,14 +181,15 @@ async fn open_in(
         (&up_to_date, Type::INT8),
         (&new.sessions, Type::TEXT),
         (&lease_seconds, Type::FLOAT8),
+        (&held, Type::INT8),
     ];
     let opening = tx
         .client()
         .query_typed_one(
             "INSERT INTO runs (id, command, resumes, target, set_fingerprint, selection, started_by, \
-               fleet_version, lease_token, lease_backend, up_to_date, sessions, lease_seconds) \
+               fleet_version, lease_token, lease_backend, up_to_date, sessions, lease_seconds, held) \
              SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD-HH24MISS-') || substr(md5(random()::text || clock_timestamp()), 1, 4), \
-               $1, $2, $3, $4, $5, $6, $7, md5(random()::text || clock_timestamp() || $6), pg_backend_pid(), $8, $9, $10 \
+               $1, $2, $3, $4, $5, $6, $7, md5(random()::text || clock_timestamp() || $6), pg_backend_pid(), $8, $9, $10, $11 \
              RETURNING id, lease_token",
             &parameters,
         );

@@ -61,7 +61,6 @@ pub struct MigrationSettings {
 pub struct RefineryMigrator {
     databases: HashMap<DatabaseName, TenantDatabase>,
     set: Arc<MigrationSet>,
-    target: Option<Version>,
     settings: MigrationSettings,
 }
 
@@ -81,17 +80,15 @@ struct Attempt<'a> {
 }
 
 impl RefineryMigrator {
-    /// A migrator of tenants in these databases to `target`.
+    /// A migrator of tenants in these databases.
     pub fn new(
         databases: HashMap<DatabaseName, TenantDatabase>,
         set: Arc<MigrationSet>,
-        target: Option<Version>,
         settings: MigrationSettings,
     ) -> Self {
         Self {
             databases,
             set,
-            target,
             settings,
         }
     }
@@ -384,9 +381,12 @@ impl RefineryMigrator {
         if assignment.knowledge == Knowledge::Planned {
             return Ok(Some(Arc::clone(&assignment.pending)));
         }
-        match plan::decide(assignment.tenant.presence, history, &self.set, self.target) {
+        // as far as was planned, which for a pinned tenant is less far than for the others
+        let target = assignment.pending.last().copied();
+        match plan::decide(assignment.tenant.presence, history, &self.set, target) {
             Action::Migrate(pending) => Ok(Some(pending)),
-            Action::UpToDate => Ok(None),
+            // holds are no matter of the history: deciding by it never says so
+            Action::UpToDate | Action::Hold(_) => Ok(None),
             Action::Refuse(refusal) => Err(MigrateError {
                 applied: self.found(assignment, history),
                 in_doubt: false,

@@ -3,9 +3,11 @@
 
 mod decide;
 mod evidence;
+mod hold;
 mod refusal;
 mod snapshot;
 mod status;
+mod window;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,9 +15,11 @@ use std::sync::Arc;
 
 pub use decide::decide;
 use evidence::Evidence;
+pub use hold::{Held, HeldBy, Hold, HoldKind, Restraints};
 pub use refusal::{Divergence, Halfway, Refusal};
 pub use snapshot::{AppliedRow, HistorySnapshot, StepRow, VersionColumn};
 pub use status::{FleetStatus, LastFailure, LedgerView, StatusRow, TenantState, VersionCount};
+pub use window::{Closed, InvalidWindow, Window, WindowRule};
 
 use crate::migration::{MigrationSet, Version};
 use crate::tenant::Tenant;
@@ -40,6 +44,8 @@ pub struct TenantPlan {
     pub from: Option<Version>,
     /// What happens to it.
     pub action: Action,
+    /// Holds and pins of it that are in force, whether they change anything or not.
+    pub holds: Vec<Hold>,
 }
 
 /// One tenant's fate.
@@ -51,6 +57,8 @@ pub enum Action {
     Migrate(Arc<[Version]>),
     /// Not touched, for a reason that somebody has to look at.
     Refuse(Refusal),
+    /// Not touched, for that was asked for.
+    Hold(Box<Held>),
 }
 
 impl Action {
@@ -60,6 +68,7 @@ impl Action {
             Self::UpToDate => "up_to_date",
             Self::Migrate(_) => "migrate",
             Self::Refuse(_) => "refuse",
+            Self::Hold(_) => "hold",
         }
     }
 
@@ -67,7 +76,15 @@ impl Action {
     pub fn pending(&self) -> &[Version] {
         match self {
             Self::Migrate(pending) => pending,
-            Self::UpToDate | Self::Refuse(_) => &[],
+            Self::UpToDate | Self::Refuse(_) | Self::Hold(_) => &[],
+        }
+    }
+
+    /// The versions that are to be applied some day: now, or when nothing holds the tenant any more.
+    pub fn outstanding(&self) -> &[Version] {
+        match self {
+            Self::Hold(held) => &held.pending,
+            Self::Migrate(_) | Self::UpToDate | Self::Refuse(_) => self.pending(),
         }
     }
 }
@@ -149,6 +166,7 @@ pub fn build(
                 tenant,
                 history,
                 action,
+                holds: Vec::new(),
             }
         })
         .collect();

@@ -8,6 +8,7 @@ mod document;
 mod echo;
 mod ending;
 mod eta;
+mod hold;
 mod lines;
 mod ndjson;
 mod notices;
@@ -28,11 +29,13 @@ mod throttling;
 mod undone;
 mod wording;
 
-pub use detail::status_detail;
+pub use detail::{Recorded, status_detail};
 pub use document::{
-    Complaint, plan_document, run_document, runless_document, runs_document, show_document,
-    status_document, tenants_document, write_document,
+    Complaint, holds_released_document, holds_set_document, plan_document, run_document,
+    runless_document, runs_document, show_document, status_document, tenants_document,
+    write_document,
 };
+pub use hold::{HoldNews, holds_released, holds_set, tenants_are};
 pub use plan::plan;
 pub use runs::{runs, show};
 pub use safety::Stepwise;

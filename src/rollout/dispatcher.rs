@@ -285,7 +285,7 @@ fn jobs(plan: &Plan, pasts: &HashMap<TenantId, Past>) -> Vec<Job> {
         .iter()
         .filter_map(|plan| match &plan.action {
             Action::Migrate(pending) => Some((plan, pending)),
-            Action::UpToDate | Action::Refuse(_) => None,
+            Action::UpToDate | Action::Refuse(_) | Action::Hold(_) => None,
         })
         .collect();
     let known: Vec<_> = pending

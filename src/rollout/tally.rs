@@ -66,6 +66,9 @@ impl Tally {
                 Some(result) => tally.totals.count(result.outcome),
                 None => tally.to_migrate += 1,
             }
+            if matches!(tenant.action, Action::Hold(_)) {
+                tally.totals.held += 1;
+            }
         }
         tally
     }
@@ -131,7 +134,8 @@ impl Tally {
             .iter()
             .filter_map(|tenant| {
                 let own = self.results.remove(&tenant.tenant.id);
-                own.map(Arc::unwrap_or_clone).or_else(|| settled(tenant))
+                let own = own.map(|own| as_pinned(tenant, Arc::unwrap_or_clone(own)));
+                own.or_else(|| settled(tenant))
             })
             .collect();
         let failures = group_failures(
@@ -171,9 +175,11 @@ struct Undone {
     needs_somebody: bool,
 }
 
-/// What a run amounts to. Only a run with every tenant at its target exits with 0.
+/// What a run amounts to. Only a run with every tenant at its target, or held, exits with 0.
 fn verdict(totals: &Totals, left: Undone, stopped: Option<&Stopped>) -> (RunOutcome, ExitCode) {
-    let undone = (totals.failed + totals.interrupted + totals.skipped).saturating_sub(left.gone);
+    // to hold a tenant is to ask for it to be left as it is
+    let undone = (totals.failed + totals.interrupted + totals.skipped)
+        .saturating_sub(totals.held + left.gone);
     match stopped {
         Some(Stopped::Ledger) if undone == 0 => (RunOutcome::Succeeded, ExitCode::Unexpected),
         Some(Stopped::Ledger) => (RunOutcome::Interrupted, ExitCode::Unexpected),
@@ -212,6 +218,7 @@ pub fn settled(plan: &TenantPlan) -> Option<TenantResult> {
             Some(format!("{refusal} ({})", refusal.hint())),
             None,
         ),
+        Action::Hold(held) => (Outcome::Skipped, Some(held.to_string()), None),
     };
     Some(TenantResult {
         tenant: plan.tenant.id.clone(),
@@ -225,6 +232,16 @@ pub fn settled(plan: &TenantPlan) -> Option<TenantResult> {
         failure,
         notes: Vec::new(),
     })
+}
+
+/// A pinned tenant is where it is to be, and says why that is not the target.
+fn as_pinned(plan: &TenantPlan, mut result: TenantResult) -> TenantResult {
+    let is_there = matches!(result.outcome, Outcome::Succeeded | Outcome::UpToDate);
+    let pin = plan.holds.iter().find(|hold| hold.kind.version().is_some());
+    if let Some(pin) = pin.filter(|_| is_there && result.reason.is_none()) {
+        result.reason = Some(pin.to_string());
+    }
+    result
 }
 
 #[cfg(test)]
@@ -268,6 +285,13 @@ mod tests {
         );
 
         assert_eq!(verdict(&skipped, gone, None).1, ExitCode::Done);
+        let held = Totals {
+            skipped: 2,
+            held: 1,
+            ..all_done
+        };
+        assert_eq!(verdict(&held, NONE, None).1, ExitCode::Divergent);
+        assert_eq!(verdict(&held, gone, None).1, ExitCode::Done);
         let unreachable = Undone {
             needs_somebody: true,
             ..NONE

@@ -64,7 +64,7 @@ fn what_is_no_mapping_says_so_with_its_line() {
         ),
         (
             "databases: []\nrollout: 5\n",
-            "fleet.yaml:2: `rollout` is a single value and must be a mapping with `waves` and `max_failures`",
+            "fleet.yaml:2: `rollout` is a single value and must be a mapping with keys such as `waves`",
         ),
     ];
     for (text, expected) in cases {

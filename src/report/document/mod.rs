@@ -1,6 +1,7 @@
 //! JSON documents, the contract with scripts: structs in the order of their keys, and lists that
 //! are serialized row by row from what is there, so that 10,000 tenants need no second copy.
 
+mod hold;
 mod ledger;
 mod pace;
 mod plan;
@@ -10,6 +11,7 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
+pub use hold::{holds_released_document, holds_set_document};
 pub use ledger::{runs_document, show_document, tenants_document};
 pub(super) use pace::PaceRow;
 pub use plan::{plan_document, status_document};

@@ -20,6 +20,7 @@ fn planned(schema: &str, from: Option<Version>, action: Action) -> TenantPlan {
         history: HistorySnapshot::SchemaAbsent,
         from,
         action,
+        holds: Vec::new(),
     }
 }
 

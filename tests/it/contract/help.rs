@@ -20,6 +20,9 @@ fn help_lists_every_command() {
         "show",
         "tenants",
         "reconcile",
+        "hold",
+        "pin",
+        "release",
         "init",
         "embedded",
     ] {
@@ -37,6 +40,9 @@ fn each_commands_help_names_its_flags() {
         "resume",
         "tenants",
         "reconcile",
+        "hold",
+        "pin",
+        "release",
     ];
     for command in selecting {
         let help = help(&[command, "--help"]);
@@ -52,13 +58,33 @@ fn each_commands_help_names_its_flags() {
                 "--dry-run",
                 "--concurrency <N|auto>",
                 "--deadline <DURATION>",
+                "--ignore-windows",
             ][..],
         ),
-        ("plan", &["--to <VERSION>"]),
+        ("plan", &["--to <VERSION>", "--ignore-windows"]),
         (
             "resume",
-            &["[RUN]", "--concurrency <N|auto>", "--deadline <DURATION>"],
+            &[
+                "[RUN]",
+                "--concurrency <N|auto>",
+                "--deadline <DURATION>",
+                "--ignore-windows",
+            ],
         ),
+        (
+            "hold",
+            &["[TENANT]...", "--until <WHEN>", "--reason <TEXT>"],
+        ),
+        (
+            "pin",
+            &[
+                "[TENANT]...",
+                "--to <VERSION>",
+                "--until <WHEN>",
+                "--reason <TEXT>",
+            ],
+        ),
+        ("release", &["[TENANT]..."]),
         ("runs", &["--limit <N>"]),
         ("show", &["[RUN]"]),
         ("embedded", &["start", "stop", "url"]),
