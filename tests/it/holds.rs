@@ -182,7 +182,7 @@ fn a_pin_holds_for_further_attempts_too() {
     );
     let fleet = fleet.set("execution.lock_timeout", "50ms").config(|yaml| {
         yaml["execution"]["retry"] =
-            json!({ "attempts": 1000, "backoff": "10ms", "max_backoff": "20ms" })
+            json!({ "attempts": 1000, "backoff": "10ms", "max_backoff": "20ms" });
     });
     fleet.json(&["pin", "tenant_0002", "--to", "2"], 0);
     let lock = db.hold_lock("LOCK TABLE tenant_0002.t1");

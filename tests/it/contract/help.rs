@@ -8,6 +8,48 @@ const SELECTION: [&str; 3] = [
     "--label <KEY=VALUE>",
 ];
 
+/// Flags of single commands.
+const FLAGS: &[(&str, &[&str])] = &[
+    (
+        "migrate",
+        &[
+            "--to <VERSION>",
+            "--dry-run",
+            "--concurrency <N|auto>",
+            "--deadline <DURATION>",
+            "--ignore-windows",
+        ],
+    ),
+    ("plan", &["--to <VERSION>", "--ignore-windows"]),
+    (
+        "resume",
+        &[
+            "[RUN]",
+            "--concurrency <N|auto>",
+            "--deadline <DURATION>",
+            "--ignore-windows",
+        ],
+    ),
+    (
+        "hold",
+        &["[TENANT]...", "--until <WHEN>", "--reason <TEXT>"],
+    ),
+    (
+        "pin",
+        &[
+            "[TENANT]...",
+            "--to <VERSION>",
+            "--until <WHEN>",
+            "--reason <TEXT>",
+        ],
+    ),
+    ("release", &["[TENANT]..."]),
+    ("runs", &["--limit <N>"]),
+    ("show", &["[RUN]"]),
+    ("embedded", &["start", "stop", "url"]),
+    ("init", &[]),
+];
+
 #[test]
 fn help_lists_every_command() {
     let help = help(&["--help"]);
@@ -50,48 +92,9 @@ fn each_commands_help_names_its_flags() {
             help.assert_stdout_has(flag);
         }
     }
-    for (command, flags) in [
-        (
-            "migrate",
-            &[
-                "--to <VERSION>",
-                "--dry-run",
-                "--concurrency <N|auto>",
-                "--deadline <DURATION>",
-                "--ignore-windows",
-            ][..],
-        ),
-        ("plan", &["--to <VERSION>", "--ignore-windows"]),
-        (
-            "resume",
-            &[
-                "[RUN]",
-                "--concurrency <N|auto>",
-                "--deadline <DURATION>",
-                "--ignore-windows",
-            ],
-        ),
-        (
-            "hold",
-            &["[TENANT]...", "--until <WHEN>", "--reason <TEXT>"],
-        ),
-        (
-            "pin",
-            &[
-                "[TENANT]...",
-                "--to <VERSION>",
-                "--until <WHEN>",
-                "--reason <TEXT>",
-            ],
-        ),
-        ("release", &["[TENANT]..."]),
-        ("runs", &["--limit <N>"]),
-        ("show", &["[RUN]"]),
-        ("embedded", &["start", "stop", "url"]),
-        ("init", &[]),
-    ] {
+    for (command, flags) in FLAGS {
         let help = help(&[command, "--help"]);
-        for flag in flags {
+        for flag in *flags {
             help.assert_stdout_has(flag);
         }
         for flag in [

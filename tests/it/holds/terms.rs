@@ -51,91 +51,94 @@ fn a_hold_and_a_pin_of_one_tenant_are_released_together() {
         .assert_stdout_has("main/tenant_0001: released (it was pinned to V2 until released)");
 }
 
+/// What is typed, and what is said to it.
+const NONSENSE: &[(&[&str], &str)] = &[
+    (
+        &["hold", "--reason", "import"],
+        "name the tenants: fleet hold TENANT",
+    ),
+    (&["release"], "name the tenants: fleet release TENANT"),
+    (&["pin", "--to", "2"], "name the tenants: fleet pin TENANT"),
+    (&["hold", "tenant_0001"], "--reason"),
+    (
+        &["hold", "tenant_0001", "--reason", " "],
+        "a reason that says something",
+    ),
+    (
+        &["hold", "tenant_9", "--reason", "import"],
+        "matches no tenant: --tenant tenant_9",
+    ),
+    (
+        &["hold", "tenant_0001", "tenant_9", "--reason", "import"],
+        "matches no tenant: --tenant tenant_9",
+    ),
+    (
+        &[
+            "hold",
+            "tenant_0001",
+            "--reason",
+            "import",
+            "--until",
+            "soon",
+        ],
+        "write a time with its zone",
+    ),
+    (
+        &[
+            "hold",
+            "tenant_0001",
+            "--reason",
+            "import",
+            "--until",
+            "2026-12-01T06:00",
+        ],
+        "write a time with its zone",
+    ),
+    (
+        &[
+            "hold",
+            "tenant_0001",
+            "--reason",
+            "import",
+            "--until",
+            "2020-01-01",
+        ],
+        "is past: it is 20",
+    ),
+    (
+        &[
+            "hold",
+            "tenant_0001",
+            "--reason",
+            "import",
+            "--until",
+            "9000000h 9000000000h",
+        ],
+        "too far away",
+    ),
+    (&["pin", "tenant_0001"], "--to"),
+    (
+        &["pin", "tenant_0001", "--to", "7"],
+        "no migration has version 7; the set goes from 1 to 3",
+    ),
+    (&["release", "tenant_0001"], "no tenant is held or pinned"),
+    (
+        &[
+            "hold",
+            "tenant_0001",
+            "--database",
+            "other",
+            "--reason",
+            "import",
+        ],
+        "no database of the config is called other",
+    ),
+];
+
 #[test]
 fn what_makes_no_sense_is_refused_and_holds_nobody() {
     let (db, _, fleet) = three_at_v1();
-    for (command, says) in [
-        (
-            &["hold", "--reason", "import"][..],
-            "name the tenants: fleet hold TENANT",
-        ),
-        (&["release"], "name the tenants: fleet release TENANT"),
-        (&["pin", "--to", "2"], "name the tenants: fleet pin TENANT"),
-        (&["hold", "tenant_0001"], "--reason"),
-        (
-            &["hold", "tenant_0001", "--reason", " "],
-            "a reason that says something",
-        ),
-        (
-            &["hold", "tenant_9", "--reason", "import"],
-            "matches no tenant: --tenant tenant_9",
-        ),
-        (
-            &["hold", "tenant_0001", "tenant_9", "--reason", "import"],
-            "matches no tenant: --tenant tenant_9",
-        ),
-        (
-            &[
-                "hold",
-                "tenant_0001",
-                "--reason",
-                "import",
-                "--until",
-                "soon",
-            ],
-            "write a time with its zone",
-        ),
-        (
-            &[
-                "hold",
-                "tenant_0001",
-                "--reason",
-                "import",
-                "--until",
-                "2026-12-01T06:00",
-            ],
-            "write a time with its zone",
-        ),
-        (
-            &[
-                "hold",
-                "tenant_0001",
-                "--reason",
-                "import",
-                "--until",
-                "2020-01-01",
-            ],
-            "is past: it is 20",
-        ),
-        (
-            &[
-                "hold",
-                "tenant_0001",
-                "--reason",
-                "import",
-                "--until",
-                "9000000h 9000000000h",
-            ],
-            "too far away",
-        ),
-        (&["pin", "tenant_0001"], "--to"),
-        (
-            &["pin", "tenant_0001", "--to", "7"],
-            "no migration has version 7; the set goes from 1 to 3",
-        ),
-        (&["release", "tenant_0001"], "no tenant is held or pinned"),
-        (
-            &[
-                "hold",
-                "tenant_0001",
-                "--database",
-                "other",
-                "--reason",
-                "import",
-            ],
-            "no database of the config is called other",
-        ),
-    ] {
+    for (command, says) in NONSENSE {
         let run = fleet.fleet(command);
         run.assert_code(2).assert_stderr_has(says);
     }
