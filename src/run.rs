@@ -1,5 +1,6 @@
 //! Runs: what is recorded of one execution of a plan, and how it ended.
 
+mod rounds;
 mod throttle;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use rounds::Round;
 pub use throttle::{Measure, PaceChange, PaceReason, ThrottleReason, Throttled};
 
 use crate::migration::Version;
@@ -358,6 +360,8 @@ pub struct RunSummary {
     pub failures: Vec<FailureGroup>,
     /// Tenants that have come while the run went on; it has not touched them.
     pub newcomers: Vec<TenantId>,
+    /// The runs that are told as one here, where a command makes several; else none.
+    pub rounds: Vec<Round>,
     /// What has kept it from starting as many tenants as it might have.
     pub throttled: Vec<Throttled>,
     /// Why the run was not recorded to its end, where it was not.

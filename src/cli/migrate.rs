@@ -15,13 +15,14 @@ use super::options::{AtATime, Global, MigrateArguments, Selection};
 use super::output::Output;
 use super::restraints::{self, Windows};
 use super::signals::Stop;
+use super::stable::{Round, Rounds};
 use super::started_by;
 use crate::ledger::{ControlState, Lease, NewRun, NewRunTenant, Patience, TakeOver};
 use crate::migration::{MigrationSet, Version};
 use crate::plan::{self, Action, HistorySnapshot, Plan};
 use crate::report::{self, Reporter, Stepwise};
 use crate::rollout::{Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, settled};
-use crate::run::{ExitCode, RunId};
+use crate::run::{ExitCode, RunId, RunSummary};
 use crate::tenant::DatabaseName;
 
 /// Plans and migrates.
@@ -66,11 +67,12 @@ async fn migrate(
         Ok((lease, tenants))
     };
     let (lease, tenants) = stop.preparing(prepare).await?;
-    let order = Order {
+    // a lower target leaves open what earlier runs were to reach
+    let is_whole = arguments.selection.typed().is_none() && target == set.head();
+    let order = |round| Order {
         command: "migrate",
         resumes: None,
-        // a lower target leaves open what earlier runs were to reach
-        takes_over: if arguments.selection.typed().is_none() && target == set.head() {
+        takes_over: if is_whole && round == Round::First {
             TakeOver::Every
         } else {
             TakeOver::None
@@ -79,8 +81,21 @@ async fn migrate(
         target,
         concurrency: arguments.concurrency,
         windows: Windows::unless(arguments.ignore_windows),
+        ending: Ending::Told,
     };
-    Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
+    if !arguments.until_stable {
+        let run = order(Round::First).execute(fleet, lease, &set, tenants, output, stop);
+        return Box::pin(run).await;
+    }
+    let rounds = Rounds {
+        fleet,
+        set: &set,
+        selection: &arguments.selection,
+        wait: arguments.wait,
+        order,
+        output,
+    };
+    rounds.execute(lease, tenants, stop).await
 }
 
 /// What `migrate` and `resume` have in common once they know their tenants.
@@ -99,7 +114,21 @@ pub(super) struct Order {
     pub(super) concurrency: Option<AtATime>,
     /// Whether tenants are left alone outside of their windows.
     pub(super) windows: Windows,
+    /// Whether its end is told.
+    pub(super) ending: Ending,
 }
+
+/// Whether a run tells its own end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It does.
+    Told,
+    /// It is one of several, and somebody tells the end of all of them.
+    HeldBack,
+}
+
+/// A thread that reports until nobody sends any more, then answers why a result could not be delivered.
+type Reporting = thread::JoinHandle<Option<String>>;
 
 impl Order {
     /// Plans these tenants and executes the plan.
@@ -112,6 +141,22 @@ impl Order {
         output: &Output,
         stop: &mut Stop,
     ) -> anyhow::Result<ExitCode> {
+        let run = self.round(fleet, lease, set, tenants, output, stop);
+        let (summary, undelivered) = run.await?;
+        Ok(delivered(summary.exit, undelivered, output))
+    }
+
+    /// The same, for whoever has more to do before the exit code is known. Answers why a result could not be
+    /// delivered, too.
+    pub(super) async fn round(
+        self,
+        fleet: &Fleet,
+        lease: Lease,
+        set: &Arc<MigrationSet>,
+        tenants: Found,
+        output: &Output,
+        stop: &mut Stop,
+    ) -> anyhow::Result<(Arc<RunSummary>, Option<String>)> {
         let known = tenants.ids();
         let reconnect = fleet.config.execution.reconnect_timeout;
         let until = stop.last_call();
@@ -143,29 +188,16 @@ impl Order {
             pasts: opened.pasts,
             plan,
         };
-        let (events, reporter) = report_to(output, set)?;
+        let (events, reporter) = report_to(output, set, self.ending)?;
         let end = rollout.run(stop.watch.clone(), events).await;
-        // the last words are spoken when the sender is gone
-        let undelivered = match reporter.join() {
-            Ok(undelivered) => undelivered,
-            Err(_) => Some("the report broke off".to_owned()),
-        };
+        let undelivered = joined(reporter);
         // the run has its document; what follows is for stderr and the exit code
         if let Some(error) = end.ledger_error {
             output.complain(&anyhow::Error::new(error).context(
                 "the run was not recorded to its end; the tenants' own histories are right, and fleet reconcile reads them",
             ));
         }
-        match (undelivered, end.summary.exit) {
-            (Some(reason), ExitCode::Done) => {
-                output.complain(
-                    &anyhow::anyhow!(reason)
-                        .context("every tenant is done, but the result could not be written"),
-                );
-                Ok(ExitCode::Unexpected)
-            }
-            (_, exit) => Ok(exit),
-        }
+        Ok((end.summary, undelivered))
     }
 
     fn new_run(&self, fleet: &Fleet, plan: &Plan, set: &MigrationSet) -> NewRun {
@@ -243,14 +275,34 @@ impl Order {
     }
 }
 
+/// Waits for the report. The last words are spoken when the sender is gone.
+pub(super) fn joined(reporter: Reporting) -> Option<String> {
+    match reporter.join() {
+        Ok(undelivered) => undelivered,
+        Err(_) => Some("the report broke off".to_owned()),
+    }
+}
+
+/// Nobody who was not told may take silence for success.
+pub(super) fn delivered(exit: ExitCode, undelivered: Option<String>, output: &Output) -> ExitCode {
+    match (undelivered, exit) {
+        (Some(reason), ExitCode::Done) => {
+            output.complain(
+                &anyhow::anyhow!(reason)
+                    .context("every tenant is done, but the result could not be written"),
+            );
+            ExitCode::Unexpected
+        }
+        (_, exit) => exit,
+    }
+}
+
 /// Reports on a thread of its own: a pipe that nobody reads must not hold up the run.
-fn report_to(
+pub(super) fn report_to(
     output: &Output,
     set: &MigrationSet,
-) -> anyhow::Result<(
-    mpsc::UnboundedSender<RolloutEvent>,
-    thread::JoinHandle<Option<String>>,
-)> {
+    ending: Ending,
+) -> anyhow::Result<(mpsc::UnboundedSender<RolloutEvent>, Reporting)> {
     let stepwise = Stepwise::of(set);
     let mut reporters = report::for_run(output.format, output.screen, output.verbosity, stepwise);
     let (sender, mut events) = mpsc::unbounded_channel();
@@ -258,7 +310,10 @@ fn report_to(
         .name("report".to_owned())
         .spawn(move || {
             while let Some(event) = events.blocking_recv() {
-                reporters.report(&event);
+                let is_end = matches!(event, RolloutEvent::RunFinished { .. });
+                if !is_end || ending == Ending::Told {
+                    reporters.report(&event);
+                }
             }
             reporters.undelivered()
         })

@@ -16,6 +16,7 @@ mod resume;
 mod runs;
 mod settle;
 mod signals;
+mod stable;
 mod status;
 mod tenants;
 

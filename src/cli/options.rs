@@ -18,7 +18,7 @@ Exit codes:
   3  config or migration set refused, nothing touched
   4  some tenants failed                    5  stopped by the failure budget
   6  another run holds the lease            7  divergent or missing tenants found
-  8  deadline reached, work remains: the same command again carries on
+  8  deadline reached or not stable, work remains: the same command again carries on
   130/143  interrupted by SIGINT/SIGTERM, resumable
 
 Progress and notices go to stderr, results to stdout.";
@@ -253,6 +253,10 @@ pub(super) struct MigrateArguments {
     /// Only show the plan
     #[arg(long)]
     pub(super) dry_run: bool,
+
+    /// Go on with tenants that have come meanwhile, until none has come, five runs at most
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) until_stable: bool,
 
     /// Do not wait for the windows of rollout.windows
     #[arg(long)]

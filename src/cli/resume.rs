@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::error::Refusal;
 use super::fleet::{Fleet, Found, Needed};
 use super::lease;
-use super::migrate::Order;
+use super::migrate::{Ending, Order};
 use super::open::find_writable;
 use super::options::{Global, ResumeArguments};
 use super::output::Output;
@@ -93,6 +93,7 @@ async fn resume(
         target,
         concurrency: arguments.concurrency,
         windows: Windows::unless(arguments.ignore_windows),
+        ending: Ending::Told,
     };
     Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
 }

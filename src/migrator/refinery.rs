@@ -381,8 +381,7 @@ impl RefineryMigrator {
         if assignment.knowledge == Knowledge::Planned {
             return Ok(Some(Arc::clone(&assignment.pending)));
         }
-        // as far as was planned, which for a pinned tenant is less far than for the others
-        let target = assignment.pending.last().copied();
+        let target = assignment.target;
         match plan::decide(assignment.tenant.presence, history, &self.set, target) {
             Action::Migrate(pending) => Ok(Some(pending)),
             // holds are no matter of the history: deciding by it never says so

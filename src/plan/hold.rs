@@ -139,18 +139,27 @@ impl Restraints {
             hold_back(&mut tenant.action, HeldBy::Somebody(hold.clone()));
             return;
         }
-        let pin = tenant
-            .holds
-            .iter()
-            .find_map(|h| Some((h, h.kind.version()?)));
-        if let Some((pin, version)) = pin {
-            pin_down(&mut tenant.action, pin, version);
+        if let Some(pin) = tenant.pin().cloned() {
+            pin_down(&mut tenant.action, pin);
         }
         if matches!(tenant.action, Action::Migrate(_))
             && let Some(closed) = Closed::for_tenant(&self.windows, &tenant.tenant, self.now)
         {
             hold_back(&mut tenant.action, HeldBy::Window(closed));
         }
+    }
+}
+
+impl TenantPlan {
+    /// The pin of this tenant.
+    pub fn pin(&self) -> Option<&Hold> {
+        self.holds.iter().find(|hold| hold.kind.version().is_some())
+    }
+
+    /// How far this tenant may go in a plan with such a target.
+    pub fn target(&self, of_plan: Option<Version>) -> Option<Version> {
+        let pin = self.pin().and_then(|hold| hold.kind.version());
+        of_plan.min(pin.or(of_plan))
     }
 }
 
@@ -170,13 +179,13 @@ fn hold_back(action: &mut Action, by: HeldBy) {
 
 /// What is pending ends at the pin. Where that is nothing the tenant is held. What is the matter with a tenant
 /// is the matter with a pinned one too.
-fn pin_down(action: &mut Action, pin: &Hold, version: Version) {
-    let Action::Migrate(pending) = action else {
+fn pin_down(action: &mut Action, pin: Hold) {
+    let (Action::Migrate(pending), Some(version)) = (&*action, pin.kind.version()) else {
         return;
     };
     let allowed: Arc<[Version]> = pending.iter().copied().filter(|v| *v <= version).collect();
     if allowed.is_empty() {
-        hold_back(action, HeldBy::Somebody(pin.clone()));
+        hold_back(action, HeldBy::Somebody(pin));
     } else {
         *action = Action::Migrate(allowed);
     }

@@ -11,7 +11,7 @@ use super::style::{Style, Tone};
 use super::summary::write_next;
 use super::wording::{clean, count, names, stem, version};
 use crate::migration::{MigrationSet, Version};
-use crate::plan::{Action, Held, Hold, Plan, Refusal, TenantPlan};
+use crate::plan::{Action, Held, Plan, Refusal, TenantPlan};
 use crate::tenant::{Presence, TenantId};
 
 /// Migrations that are named in a line; of more the first and the last.
@@ -136,7 +136,7 @@ fn migrate_groups(plan: &Plan) -> Vec<Group<'_>> {
     for tenant in &plan.tenants {
         let pending = tenant.action.pending();
         if !pending.is_empty() {
-            let pin = pin(tenant).map(ToString::to_string);
+            let pin = tenant.pin().map(ToString::to_string);
             let key = (tenant.from, pending, is_created(tenant), pin);
             groups.entry(key).or_default().push(&tenant.tenant.id);
         }
@@ -153,14 +153,6 @@ fn migrate_groups(plan: &Plan) -> Vec<Group<'_>> {
         .collect();
     groups.sort_by_key(|group| Reverse(group.tenants.len()));
     groups
-}
-
-/// The pin that a tenant will be at.
-fn pin(tenant: &TenantPlan) -> Option<&Hold> {
-    tenant
-        .holds
-        .iter()
-        .find(|hold| hold.kind.version().is_some())
 }
 
 fn is_created(tenant: &TenantPlan) -> bool {
@@ -222,7 +214,7 @@ fn one_line(tenant: &TenantPlan, set: &MigrationSet, style: Style) -> String {
         Action::UpToDate => format!("{id}  {}  up to date", version(tenant.from)),
         Action::Migrate(pending) => {
             let way = way(tenant.from, pending, is_created(tenant), set);
-            match pin(tenant) {
+            match tenant.pin() {
                 Some(pin) => format!("{id}  {way}, {}", clean(&pin.to_string())),
                 None => format!("{id}  {way}"),
             }

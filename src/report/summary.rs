@@ -42,6 +42,10 @@ pub fn summary(
         .iter()
         .map(|t| (t.outcome, t.reason.as_deref(), &t.tenant));
     write_undone(out, undone, style, verbosity)?;
+    if run.rounds.len() > 1 {
+        let ids: Vec<&str> = run.rounds.iter().map(|round| round.run.as_str()).collect();
+        writeln!(out, "\nIn {}: {}", count(ids.len(), "run"), ids.join(", "))?;
+    }
     if !run.newcomers.is_empty() {
         write_newcomers(out, run, style, verbosity)?;
     }
@@ -108,6 +112,7 @@ pub(super) fn headline(run: &RunSummary, style: Style) -> String {
         RunOutcome::Interrupted => {
             let word = match run.exit {
                 ExitCode::Terminated => "Terminated",
+                ExitCode::Deadline if run.error.is_none() && run.leaves_newcomers() => "Not stable",
                 ExitCode::Deadline => "Deadline reached",
                 _ => "Interrupted",
             };
@@ -232,6 +237,9 @@ fn next_steps(run: &RunSummary) -> Vec<Step> {
             "when the cause is mended; tenants that are done are not touched again"
         };
         steps.push((format!("fleet resume {id}"), when.to_owned()));
+    } else if run.leaves_newcomers() {
+        let what = "goes on with the new tenants";
+        steps.push(("fleet migrate --until-stable".to_owned(), what.to_owned()));
     } else if matches!(run.outcome, RunOutcome::Interrupted | RunOutcome::Halted) {
         let what = "carries on; tenants that are done are not touched again";
         steps.push((format!("fleet resume {id}"), what.to_owned()));

@@ -280,6 +280,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
 
 /// The tenants that have something pending, with what is expected of each.
 fn jobs(plan: &Plan, pasts: &HashMap<TenantId, Past>) -> Vec<Job> {
+    let target = plan.target;
     let pending: Vec<_> = plan
         .tenants
         .iter()
@@ -300,6 +301,7 @@ fn jobs(plan: &Plan, pasts: &HashMap<TenantId, Past>) -> Vec<Job> {
             history: plan.history.clone(),
             knowledge: Knowledge::Planned,
             pending: Arc::clone(pending),
+            target: plan.target(target),
             attempt: 1,
             task: Task::Migrate,
             has_turn: false,

@@ -158,6 +158,7 @@ impl Tally {
             tenants,
             failures,
             newcomers: Vec::new(),
+            rounds: Vec::new(),
             throttled: Vec::new(),
             error: None,
             duration,
@@ -237,8 +238,7 @@ pub fn settled(plan: &TenantPlan) -> Option<TenantResult> {
 /// A pinned tenant is where it is to be, and says why that is not the target.
 fn as_pinned(plan: &TenantPlan, mut result: TenantResult) -> TenantResult {
     let is_there = matches!(result.outcome, Outcome::Succeeded | Outcome::UpToDate);
-    let pin = plan.holds.iter().find(|hold| hold.kind.version().is_some());
-    if let Some(pin) = pin.filter(|_| is_there && result.reason.is_none()) {
+    if let Some(pin) = plan.pin().filter(|_| is_there && result.reason.is_none()) {
         result.reason = Some(pin.to_string());
     }
     result

@@ -21,4 +21,5 @@ mod stock_refinery;
 mod stopping;
 mod terminal;
 mod throttle;
+mod until_stable;
 mod windows;

@@ -125,6 +125,7 @@ fn summary_of(outcome: RunOutcome, exit: ExitCode, tenants: Vec<TenantResult>) -
         failures: group_failures(failures),
         tenants,
         newcomers: Vec::new(),
+        rounds: Vec::new(),
         throttled: Vec::new(),
         error: None,
         duration: Duration::from_millis(4_200),

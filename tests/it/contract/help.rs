@@ -18,6 +18,7 @@ const FLAGS: &[(&str, &[&str])] = &[
             "--concurrency <N|auto>",
             "--deadline <DURATION>",
             "--ignore-windows",
+            "--until-stable",
         ],
     ),
     ("plan", &["--to <VERSION>", "--ignore-windows"]),
