@@ -16,7 +16,7 @@ use crate::source::SourceError;
 const CONTROL_PRIVILEGES: &str = "GRANT CREATE ON DATABASE to fleet's role, or CREATE SCHEMA for it with AUTHORIZATION, or name another control.url";
 
 /// The histories are the truth, and what is lost with the ledger is the record of past runs.
-const CONTROL_DAMAGED: &str = "the control schema is damaged: DROP SCHEMA … CASCADE on it, then fleet migrate (or fleet reconcile) rebuilds it from the histories";
+const CONTROL_DAMAGED: &str = "the control schema is damaged: DROP SCHEMA … CASCADE on it, then fleet migrate (or fleet reconcile) rebuilds it from the histories; holds and pins are lost with it";
 
 /// What the command line itself refuses.
 #[derive(Debug, thiserror::Error)]

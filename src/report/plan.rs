@@ -219,11 +219,10 @@ fn one_line(tenant: &TenantPlan, set: &MigrationSet, style: Style) -> String {
                 None => format!("{id}  {way}"),
             }
         }
-        Action::Hold(held) => format!(
-            "{id}  {}  {}",
-            style.paint(Tone::Warning, "held"),
-            clean(&held.to_string())
-        ),
+        Action::Hold(held) => {
+            let held = clean(&held.to_string());
+            format!("{id}  {}", style.paint(Tone::Warning, &held))
+        }
         Action::Refuse(refusal) => format!(
             "{id}  {}  {}",
             style.paint(Tone::Failure, "refused"),

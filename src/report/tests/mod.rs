@@ -3,6 +3,7 @@
 mod bars;
 mod documents;
 mod etas;
+mod holds;
 mod ledger;
 mod live;
 mod plans;
