@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::civil::{Date, DateTime, Time, Weekday};
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Span, Timestamp, Zoned};
 
 use crate::tenant::{Tenant, TenantPattern};
@@ -254,17 +254,17 @@ fn parse_time(text: &str) -> Option<Time> {
     Time::new(number(hour)?, number(minute)?, 0, 0).ok()
 }
 
+/// The system's zones are the more recent ones, where it has them; a bare container has none, or a few.
 fn parse_zone(text: &str) -> Result<TimeZone, InvalidWindow> {
-    TimeZone::get(text).map_err(|_| {
+    let bundled = TimeZoneDatabase::bundled();
+    let found = TimeZone::get(text).or_else(|_| bundled.get(text));
+    found.map_err(|_| {
         let name = text.to_ascii_lowercase();
-        let alike = jiff::tz::db()
+        let alike = bundled
             .available()
-            .map(|known| known.to_string())
             .map(|known| {
-                (
-                    strsim::jaro_winkler(&known.to_ascii_lowercase(), &name),
-                    known,
-                )
+                let likeness = strsim::jaro_winkler(&known.as_str().to_ascii_lowercase(), &name);
+                (likeness, known.to_string())
             })
             .filter(|(likeness, _)| *likeness >= ALIKE)
             .max_by(|(a, _), (b, _)| a.total_cmp(b));

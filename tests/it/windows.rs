@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Server, TestDatabase, TestFleet, assert_applied_exactly_once, assert_says, each_tenants,
+    Child, Server, TestDatabase, TestFleet, assert_applied_exactly_once, assert_says, each_tenants,
     tenant, tenants,
 };
 
@@ -168,4 +168,16 @@ fn a_window_that_is_none_is_refused_with_its_line() {
         .fleet(&["migrate"])
         .assert_code(3)
         .assert_stderr_has("did you mean `labels`?");
+}
+
+/// A bare container has no zones, or a few: fleet brings its own.
+#[test]
+fn zones_are_known_where_the_system_has_none() {
+    let (_db, _, fleet) = four(|_| json!([enterprise(OPEN)]));
+    let folder = fleet.folder().to_str().expect("a path").to_owned();
+    for zones in [folder.as_str(), "/nonexistent"] {
+        let mut command = fleet.command(&["plan"]);
+        command.env("TZDIR", zones);
+        Child::spawn(command).wait().assert_code(0);
+    }
 }
