@@ -117,20 +117,9 @@ impl MigrationSet {
     /// Sorts by version; versions are unique (the source has seen to it).
     pub fn new(directory: &Path, mut migrations: Vec<Migration>) -> Self {
         migrations.sort_by_key(Migration::version);
-        let mut hasher = SipHasher13x128::new();
-        for migration in &migrations {
-            migration.version().hash(&mut hasher);
-            migration.name().hash(&mut hasher);
-            migration
-                .refinery
-                .sql()
-                .unwrap_or_default()
-                .hash(&mut hasher);
-        }
-        let fingerprint = format!("{:032x}", hasher.finish128().as_u128());
         Self {
+            fingerprint: fingerprints(&migrations).last().unwrap_or_default(),
             migrations,
-            fingerprint,
             directory: directory.to_owned(),
         }
     }
@@ -158,6 +147,12 @@ impl MigrationSet {
         &self.fingerprint
     }
 
+    /// Whether the set with this fingerprint is the beginning of this one: no file of it has changed since, and
+    /// those that were added come behind it.
+    pub fn begins_with(&self, fingerprint: &str) -> bool {
+        fingerprints(&self.migrations).any(|of_a_beginning| of_a_beginning == fingerprint)
+    }
+
     /// The directory it was read from.
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -167,6 +162,24 @@ impl MigrationSet {
     pub fn fits_int4(&self) -> bool {
         self.head().is_none_or(|head| i32::try_from(head).is_ok())
     }
+}
+
+/// The fingerprints of the set's beginnings: of none of its migrations, the first, the first two, and so on.
+fn fingerprints(migrations: &[Migration]) -> impl Iterator<Item = String> {
+    let shown = |hasher: &SipHasher13x128| format!("{:032x}", hasher.finish128().as_u128());
+    let mut hasher = SipHasher13x128::new();
+    let of_none = shown(&hasher);
+    let of_more = migrations.iter().map(move |migration| {
+        migration.version().hash(&mut hasher);
+        migration.name().hash(&mut hasher);
+        migration
+            .refinery
+            .sql()
+            .unwrap_or_default()
+            .hash(&mut hasher);
+        shown(&hasher)
+    });
+    std::iter::once(of_none).chain(of_more)
 }
 
 #[cfg(test)]
@@ -208,5 +221,9 @@ mod tests {
         assert_eq!(one.fingerprint(), two.fingerprint());
         assert_ne!(one.fingerprint(), three.fingerprint());
         assert_eq!(one.head(), Some(2));
+        let first = MigrationSet::new(Path::new("m"), vec![migration("V1__a", "select 1")]);
+        assert!(one.begins_with(first.fingerprint()) && one.begins_with(one.fingerprint()));
+        assert!(!three.begins_with(first.fingerprint()));
+        assert!(!first.begins_with(one.fingerprint()));
     }
 }

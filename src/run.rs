@@ -1,7 +1,10 @@
 //! Runs: what is recorded of one execution of a plan, and how it ended.
 
+mod budget;
+mod cause;
 mod rounds;
 mod throttle;
+mod wave;
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,8 +12,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use budget::FailureBudget;
+pub use cause::CauseName;
 pub use rounds::Round;
 pub use throttle::{Measure, PaceChange, PaceReason, ThrottleReason, Throttled};
+pub use wave::{
+    Approval, BadMigration, CheckKind, Halt, WaveCheck, WaveGate, WaveNumber, WaveState,
+    WaveSummary, WaveTerms,
+};
 
 use crate::migration::Version;
 use crate::tenant::TenantId;
@@ -91,7 +100,7 @@ pub enum RunOutcome {
     Succeeded,
     /// Some tenant is not.
     Failed,
-    /// The failure budget stopped it.
+    /// The failure budget, a check or a gate stopped it.
     Halted,
     /// A signal stopped it, or its deadline.
     Interrupted,
@@ -143,7 +152,7 @@ pub enum ExitCode {
     Halted,
     /// Another run holds the lease.
     LeaseHeld,
-    /// Divergent, missing or drifted tenants were found.
+    /// Divergent, missing or drifted tenants were found, or, where that was asked, tenants below a version.
     Divergent,
     /// The deadline was reached, and work remains that another run carries on.
     Deadline,
@@ -154,6 +163,26 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
+    /// Every value.
+    const ALL: [Self; 11] = [
+        Self::Done,
+        Self::Unexpected,
+        Self::Usage,
+        Self::Refused,
+        Self::TenantsFailed,
+        Self::Halted,
+        Self::LeaseHeld,
+        Self::Divergent,
+        Self::Deadline,
+        Self::Interrupted,
+        Self::Terminated,
+    ];
+
+    /// The value with this number.
+    pub fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|value| value.code() == code)
+    }
+
     /// The number for the operating system.
     pub fn code(self) -> u8 {
         match self {
@@ -228,6 +257,8 @@ pub struct Failure {
     pub statement: Option<u32>,
     /// The line in the file where PostgreSQL points, or where that statement begins.
     pub line: Option<u32>,
+    /// The character of that line where PostgreSQL points, from 1; None where it points at none.
+    pub column: Option<u32>,
     /// PostgreSQL's five characters.
     pub sqlstate: Option<String>,
     /// Whether trying again may help.
@@ -251,6 +282,7 @@ impl Failure {
             migration: None,
             statement: None,
             line: None,
+            column: None,
             sqlstate: None,
             class,
             message: message.into(),
@@ -360,6 +392,10 @@ pub struct RunSummary {
     pub failures: Vec<FailureGroup>,
     /// Tenants that have come while the run went on; it has not touched them.
     pub newcomers: Vec<TenantId>,
+    /// Its waves in order; none where all tenants went together.
+    pub waves: Vec<WaveSummary>,
+    /// Why it halted, where it did.
+    pub halt: Option<Halt>,
     /// The runs that are told as one here, where a command makes several; else none.
     pub rounds: Vec<Round>,
     /// What has kept it from starting as many tenants as it might have.

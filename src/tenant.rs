@@ -1,10 +1,14 @@
 //! Tenants: one schema and its labels is the unit of work. Names are valid and quotable by construction.
 
-use std::collections::BTreeMap;
+mod word;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
+
+pub use word::InvalidTenantWord;
 
 /// The longest identifier PostgreSQL keeps, in bytes; a longer one is silently cut
 /// (`NAMEDATALEN - 1`, <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>),
@@ -226,12 +230,14 @@ impl TenantPattern {
     }
 }
 
-/// What `--tenant`, `--database` and `--label` select: every kind that is given must match,
+/// What `--tenant`, `--only`, `--database` and `--label` select: every kind that is given must match,
 /// within a kind of name any one does; all labels must match.
 #[derive(Clone, Debug, Default)]
 pub struct TenantFilter {
     /// Patterns over names.
     pub tenants: Vec<TenantPattern>,
+    /// Tenants that are named one by one; none means that they are not.
+    pub exactly: BTreeSet<TenantId>,
     /// Databases by their name in the config.
     pub databases: Vec<DatabaseName>,
     /// Labels that a tenant must have.
@@ -242,12 +248,13 @@ impl TenantFilter {
     /// Whether a tenant is selected.
     pub fn matches(&self, tenant: &Tenant) -> bool {
         let by_name = self.tenants.is_empty() || self.tenants.iter().any(|p| p.matches(&tenant.id));
+        let by_list = self.exactly.is_empty() || self.exactly.contains(&tenant.id);
         let by_database = self.databases.is_empty() || self.databases.contains(&tenant.id.database);
         let by_label = self
             .labels
             .iter()
             .all(|(key, value)| tenant.labels.get(key) == Some(value));
-        by_name && by_database && by_label
+        by_name && by_list && by_database && by_label
     }
 }
 

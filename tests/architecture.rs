@@ -17,6 +17,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("inventory", 2, &["tenant"]),
     ("source", 2, &["migration", "sql"]),
     ("history", 2, &["migration", "pg", "plan", "tenant"]),
+    ("check", 2, &["pg", "run", "tenant"]),
     (
         "migrator",
         2,
@@ -52,17 +53,26 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     (
         "report",
         4,
-        &["ledger", "migration", "plan", "rollout", "run", "tenant"],
+        &[
+            "ledger",
+            "migration",
+            "plan",
+            "rollout",
+            "run",
+            "sql",
+            "tenant",
+        ],
     ),
     (
         "config",
         5,
-        &["inventory", "migrator", "plan", "rollout", "tenant"],
+        &["inventory", "migrator", "plan", "rollout", "run", "tenant"],
     ),
     (
         "cli",
         5,
         &[
+            "check",
             "config",
             "crash",
             "history",
@@ -86,6 +96,7 @@ const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("run", "tenant", "a word made of words"),
     ("run", "migration", "a word made of words"),
     ("history", "pg", "every adapter connects through pg"),
+    ("check", "pg", "every adapter connects through pg"),
     ("migrator", "pg", "every adapter connects through pg"),
     ("ledger", "pg", "every adapter connects through pg"),
     (

@@ -157,6 +157,8 @@ impl<'a> Workshop<'a> {
                     "-o",
                     "json",
                     "migrate",
+                    // the limit has no waves either
+                    "--no-canary",
                     "--to",
                     &to,
                 ])

@@ -1,5 +1,7 @@
 //! From an error to an exit code and a second line that says what to do.
 
+use std::time::Duration;
+
 use tokio_postgres::error::SqlState;
 
 use crate::config::ConfigError;
@@ -9,6 +11,7 @@ use crate::ledger::LedgerError;
 use crate::migrator::SettleError;
 use crate::pg::{self, EmbeddedError, PgError, UrlError};
 use crate::plan::UnknownTarget;
+use crate::report;
 use crate::run::{ExitCode, FailureClass, RunOutcome, StopSignal};
 use crate::source::SourceError;
 
@@ -28,6 +31,28 @@ pub(super) enum Refusal {
         selection: String,
         /// How many tenants there are.
         found: usize,
+    },
+    /// Tenants that are named and not there.
+    #[error("no tenant is called {names} (the config finds {found})")]
+    UnknownTenants {
+        /// Some of them.
+        names: String,
+        /// How many tenants there are.
+        found: usize,
+    },
+    /// A server that says nothing, for all the time that there was.
+    #[error("a database has not answered within {}", report::duration(*.0))]
+    NoAnswer(Duration),
+    /// `watch` where there is nothing to watch.
+    #[error("no run is under way")]
+    NothingRuns,
+    /// A cause that a run does not have.
+    #[error("no cause is called {typed}: {known}")]
+    NoSuchCause {
+        /// As typed.
+        typed: String,
+        /// Those that there are.
+        known: String,
     },
     /// None of what a run left is there.
     #[error(
@@ -95,6 +120,31 @@ pub(super) enum Refusal {
         /// The config file.
         config: String,
     },
+    /// A wave that selects nobody: the canary would let everybody through.
+    #[error("wave {0} selects no tenant of the fleet")]
+    EmptyWave(String),
+    /// `approve` where no run waits for it.
+    #[error("no run waits for an approval")]
+    NobodyWaits,
+    /// `approve` of a run that does not wait for it.
+    #[error("run {0} waits for no approval")]
+    NotWaiting(String),
+    /// `resume` before the approval.
+    #[error("run {run} waits for an approval: no wave follows {wave} before it is given")]
+    NotApproved {
+        /// Which run.
+        run: String,
+        /// After which wave.
+        wave: String,
+    },
+    /// `resume` of a run that was halted, with the same files.
+    #[error("run {run} was halted, and the migration files are the same since: {reason}")]
+    NothingChanged {
+        /// Which run.
+        run: String,
+        /// Why.
+        reason: String,
+    },
     /// A signal came before anything was touched.
     #[error("stopped by {} before any tenant was touched", signal_name(*.0))]
     Stopped(StopSignal),
@@ -110,40 +160,64 @@ impl Refusal {
     fn exit(&self) -> ExitCode {
         match self {
             Self::EmptySelection { .. }
+            | Self::UnknownTenants { .. }
             | Self::NothingLeftHere { .. }
+            | Self::NoSuchCause { .. }
+            | Self::NothingRuns
             | Self::NothingSelected
             | Self::NothingInDoubt
             | Self::NobodyNamed(_)
             | Self::NothingHeld { .. }
             | Self::UntilIsPast { .. }
             | Self::UntilTooFar
+            | Self::NobodyWaits
+            | Self::NotWaiting(_)
             | Self::UnknownDatabase { .. } => ExitCode::Usage,
+            Self::NotApproved { .. } | Self::NothingChanged { .. } => ExitCode::Halted,
             Self::NoTenants(_)
+            | Self::EmptyWave(_)
             | Self::Server { .. }
             | Self::Overlap(_)
             | Self::NotEmbedded { .. } => ExitCode::Refused,
             Self::Stopped(StopSignal::Interrupt) => ExitCode::Interrupted,
             Self::Stopped(StopSignal::Terminate) => ExitCode::Terminated,
             Self::Deadline => ExitCode::Deadline,
-            Self::NotRunning => ExitCode::Unexpected,
+            Self::NotRunning | Self::NoAnswer(_) => ExitCode::Unexpected,
         }
     }
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::EmptySelection { .. } | Self::NothingLeftHere { .. } => {
-                Some("fleet tenants lists what the config finds")
-            }
+            Self::EmptySelection { .. }
+            | Self::UnknownTenants { .. }
+            | Self::NothingLeftHere { .. } => Some("fleet tenants lists what the config finds"),
             Self::Deadline => Some(
                 "no run was recorded that could be resumed: type the same command again, with more time",
             ),
             Self::NobodyNamed(_) => Some("--tenant '*' means all of them"),
             Self::NothingHeld { .. } => Some("fleet status names those that are"),
+            Self::EmptyWave(_) => Some(
+                "fleet tenants lists the names and labels that there are; a wave that takes nobody would let everybody through",
+            ),
+            Self::NobodyWaits | Self::NotWaiting(_) => {
+                Some("fleet show has where the waves of a run are")
+            }
+            Self::NotApproved { .. } => {
+                Some("fleet approve gives it, from any machine; then fleet resume goes on")
+            }
+            Self::NothingChanged { .. } => Some(
+                "mend the file, or mend the tenants and say so: fleet resume --what-changed 'TEXT'",
+            ),
+            Self::NothingRuns => {
+                Some("fleet runs lists the past ones; fleet show RUN says how one has ended")
+            }
             Self::NotRunning => Some("fleet embedded start starts it and keeps it running"),
             Self::NoTenants(_) => Some(
                 "if that is right, as before the first customer, say tenants.allow_empty: true",
             ),
             Self::UnknownDatabase { .. }
+            | Self::NoSuchCause { .. }
+            | Self::NoAnswer(_)
             | Self::Server { .. }
             | Self::Overlap(_)
             | Self::NothingSelected

@@ -14,6 +14,7 @@ use super::open::{
 };
 use super::options::{Global, Selection};
 use super::output::Output;
+use super::select::select;
 use crate::config::{self, Config, HistoryColumn};
 use crate::history;
 use crate::inventory::{self, Finder};
@@ -73,17 +74,28 @@ impl Found {
 pub(super) enum Needed<'a> {
     /// Those whose tenants are selected.
     Tenants(&'a Selection),
+    /// The same for a look that many may take at once: one connection each is all it takes.
+    Glance(&'a Selection),
     /// None but the control database.
     Control,
 }
 
 impl Needed<'_> {
+    fn connections(self, database: &config::Database) -> usize {
+        match self {
+            Self::Glance(_) => 1,
+            Self::Tenants(_) | Self::Control => database.max_connections.get(),
+        }
+    }
+
     fn includes(self, database: &DatabaseName) -> bool {
         match self {
             Self::Control => false,
-            Self::Tenants(selection) => {
+            Self::Tenants(selection) | Self::Glance(selection) => {
                 let named = &selection.databases;
-                named.is_empty() || named.iter().any(|name| name == database.as_str())
+                let listed = selection.listed.tenants();
+                (named.is_empty() || named.iter().any(|name| name == database.as_str()))
+                    && (listed.is_empty() || listed.iter().any(|id| id.database == *database))
             }
         }
     }
@@ -123,7 +135,7 @@ impl Fleet {
             databases.push(OpenDatabase {
                 is_needed: needed.includes(&database.name),
                 name: database.name.clone(),
-                pool: pg::pool(&url, &options, database.max_connections.get())
+                pool: pg::pool(&url, &options, needed.connections(database))
                     .with_context(|| format!("database {}", database.name))?,
             });
         }
@@ -133,7 +145,7 @@ impl Fleet {
             embedded,
             sessions,
         };
-        if let Needed::Tenants(selection) = needed {
+        if let Needed::Tenants(selection) | Needed::Glance(selection) = needed {
             fleet.check_databases(&selection.filter())?;
         }
         let patience = fleet.config.execution.reconnect_timeout;
@@ -179,7 +191,6 @@ impl Fleet {
 
     /// The tenants that the config finds, those apart that the command line selects.
     pub(super) async fn tenants(&self, selection: &Selection) -> anyhow::Result<Found> {
-        let filter = selection.filter();
         let finding = self.needed().map(|(config, open)| self.find(config, open));
         let found = try_join_all(finding).await?;
         if found.len() > 1 {
@@ -187,25 +198,7 @@ impl Fleet {
         }
         self.check_found(&found)?;
         let all: Vec<Tenant> = found.into_iter().flatten().collect();
-        let empty = |selection: String| Refusal::EmptySelection {
-            selection,
-            found: all.len(),
-        };
-        // one typo among several patterns is one too many
-        for pattern in &filter.tenants {
-            if !all.iter().any(|tenant| pattern.matches(&tenant.id)) {
-                return Err(empty(format!("--tenant {}", pattern.as_str())).into());
-            }
-        }
-        match selection.typed() {
-            Some(selection) if !all.iter().any(|tenant| filter.matches(tenant)) => {
-                Err(empty(selection).into())
-            }
-            _ => {
-                let (selected, others) = all.into_iter().partition(|t| filter.matches(t));
-                Ok(Found { selected, others })
-            }
-        }
+        Ok(select(all, selection)?)
     }
 
     /// The databases that the command is about.
@@ -231,9 +224,11 @@ impl Fleet {
     }
 
     fn check_databases(&self, filter: &TenantFilter) -> Result<(), Refusal> {
+        let listed = filter.exactly.iter().map(|id| &id.database);
         let unknown = filter
             .databases
             .iter()
+            .chain(listed)
             .find(|name| !self.databases.iter().any(|open| open.name == **name));
         unknown.map_or(Ok(()), |name| {
             let known: Vec<&str> = self.databases.iter().map(|d| d.name.as_str()).collect();
@@ -295,7 +290,8 @@ impl Fleet {
         target: Option<Version>,
         found: Found,
     ) -> anyhow::Result<Plan> {
-        let mut histories = self.read_histories(&found).await?;
+        let all = found.selected.iter().chain(&found.others);
+        let mut histories = self.read_histories(all).await?;
         let mut history_of = |tenant: &Tenant| {
             histories
                 .get_mut(&tenant.id.database)
@@ -314,13 +310,14 @@ impl Fleet {
         Ok(plan::build(known, &witnesses, set, target))
     }
 
-    async fn read_histories(
+    /// The histories of these tenants.
+    pub(super) async fn read_histories(
         &self,
-        found: &Found,
+        tenants: impl Iterator<Item = &Tenant>,
     ) -> anyhow::Result<HashMap<DatabaseName, HashMap<SchemaName, HistorySnapshot>>> {
         let table = &self.config.migrations.history_table;
         let mut schemas: HashMap<DatabaseName, Vec<SchemaName>> = HashMap::new();
-        for tenant in found.selected.iter().chain(&found.others) {
+        for tenant in tenants {
             let of_database = schemas.entry(tenant.id.database.clone()).or_default();
             of_database.push(tenant.id.schema.clone());
         }

@@ -332,6 +332,11 @@ fn held_ones(in_force: &[Hold], filter: &TenantFilter) -> Result<Vec<TenantId>, 
             return Err(nothing_held(Some(format!("--tenant {}", pattern.as_str()))));
         }
     }
+    for id in &filter.exactly {
+        if !in_force.iter().any(|hold| hold.tenant == *id) {
+            return Err(nothing_held(Some(format!("--only {}", id.to_word()))));
+        }
+    }
     let is_meant = |id: &TenantId| {
         filter.matches(&Tenant {
             id: id.clone(),

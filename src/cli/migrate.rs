@@ -17,11 +17,14 @@ use super::restraints::{self, Windows};
 use super::signals::Stop;
 use super::stable::{Round, Rounds};
 use super::started_by;
+use super::waves::{self, WaveSource};
 use crate::ledger::{ControlState, Lease, NewRun, NewRunTenant, Patience, TakeOver};
 use crate::migration::{MigrationSet, Version};
 use crate::plan::{self, Action, HistorySnapshot, Plan};
 use crate::report::{self, Reporter, Stepwise};
-use crate::rollout::{Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, settled};
+use crate::rollout::{
+    Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, RolloutWave, settled,
+};
 use crate::run::{ExitCode, RunId, RunSummary};
 use crate::tenant::DatabaseName;
 
@@ -80,6 +83,8 @@ async fn migrate(
         selection: arguments.selection.clone(),
         target,
         concurrency: arguments.concurrency,
+        waves: WaveSource::Asked(arguments.waves.clone()),
+        what_changed: None,
         windows: Windows::unless(arguments.ignore_windows),
         ending: Ending::Told,
     };
@@ -112,6 +117,10 @@ pub(super) struct Order {
     pub(super) target: Option<Version>,
     /// Instead of the config's.
     pub(super) concurrency: Option<AtATime>,
+    /// Who goes together.
+    pub(super) waves: WaveSource,
+    /// What somebody says has changed since the run that is carried on was halted.
+    pub(super) what_changed: Option<String>,
     /// Whether tenants are left alone outside of their windows.
     pub(super) windows: Windows,
     /// Whether its end is told.
@@ -142,7 +151,7 @@ impl Order {
         stop: &mut Stop,
     ) -> anyhow::Result<ExitCode> {
         let run = self.round(fleet, lease, set, tenants, output, stop);
-        let (summary, undelivered) = run.await?;
+        let (summary, undelivered) = Box::pin(run).await?;
         Ok(delivered(summary.exit, undelivered, output))
     }
 
@@ -157,6 +166,9 @@ impl Order {
         output: &Output,
         stop: &mut Stop,
     ) -> anyhow::Result<(Arc<RunSummary>, Option<String>)> {
+        let is_whole = self.selection.typed().is_none();
+        let rollout = &fleet.config.rollout;
+        self.waves.check(rollout, &tenants, is_whole)?;
         let known = tenants.ids();
         let reconnect = fleet.config.execution.reconnect_timeout;
         let until = stop.last_call();
@@ -172,9 +184,10 @@ impl Order {
         restraints::tell_of_idle_windows(fleet, &self.selection, &tenants, output);
         let policy = self.policy(fleet, &plan, stop.deadline);
         fleet.warm_up(&plan, &policy.concurrency);
+        let waves = self.waves.divide(fleet, &plan);
         let opened = lease
             .open(
-                &self.new_run(fleet, &plan, set),
+                &self.new_run(fleet, &plan, set, &waves),
                 Patience { reconnect, until },
             )
             .await?;
@@ -185,6 +198,9 @@ impl Order {
             run: opened.run,
             newcomers: Box::pin(fleet.newcomers(&self.selection, known)),
             resumes: self.resumes,
+            waves,
+            checker: fleet.checker(),
+            operator: output.operator(),
             pasts: opened.pasts,
             plan,
         };
@@ -200,7 +216,14 @@ impl Order {
         Ok((end.summary, undelivered))
     }
 
-    fn new_run(&self, fleet: &Fleet, plan: &Plan, set: &MigrationSet) -> NewRun {
+    fn new_run(
+        &self,
+        fleet: &Fleet,
+        plan: &Plan,
+        set: &MigrationSet,
+        waves: &[RolloutWave],
+    ) -> NewRun {
+        let numbers = waves::numbers(waves);
         let tenants = plan
             .tenants
             .iter()
@@ -210,6 +233,7 @@ impl Order {
                 from: tenant.from,
                 settled: settled(tenant)
                     .map(|result| (result.outcome, result.reason.unwrap_or_default())),
+                wave: numbers.get(&tenant.tenant.id).copied(),
             })
             .collect::<Vec<_>>();
         NewRun {
@@ -229,6 +253,8 @@ impl Order {
                 .count() as u64,
             up_to_date: (plan.tenants.len() - tenants.len()) as u64,
             tenants,
+            waves: waves::records(waves),
+            what_changed: self.what_changed.clone(),
             seen: plan
                 .tenants
                 .iter()
@@ -268,6 +294,7 @@ impl Order {
             concurrency: self.concurrency(fleet, plan),
             retry: execution.retry,
             budget: fleet.config.rollout.max_failures,
+            same_failures: fleet.config.rollout.same_failures,
             reconnect: execution.reconnect_timeout,
             heartbeat: fleet.config.control.lease / 3,
             deadline,

@@ -1,11 +1,15 @@
 //! The command line: what can be typed, which command it means, and what the process exits with.
 
+mod approve;
 mod control;
 mod embedded;
 mod error;
+mod failures;
 mod fleet;
+mod gate;
 mod hold;
 mod lease;
+mod listed;
 mod migrate;
 mod open;
 mod options;
@@ -14,11 +18,14 @@ mod plan;
 mod restraints;
 mod resume;
 mod runs;
+mod select;
 mod settle;
 mod signals;
 mod stable;
 mod status;
 mod tenants;
+mod watch;
+mod waves;
 
 use std::process::ExitCode;
 
@@ -111,9 +118,19 @@ async fn dispatch(
         Command::Runs(arguments) => {
             unless_stopped(watch, runs::list(global, &arguments, output)).await
         }
+        Command::Approve(arguments) => {
+            unless_stopped(watch, approve::execute(global, &arguments, output)).await
+        }
         Command::Show(arguments) => {
             unless_stopped(watch, runs::show(global, &arguments, output)).await
         }
+        Command::Failures(arguments) => {
+            unless_stopped(watch, failures::execute(global, &arguments, output)).await
+        }
+        Command::Gate(arguments) => {
+            unless_stopped(watch, gate::execute(global, &arguments, output)).await
+        }
+        Command::Watch(arguments) => watch::execute(global, &arguments, output, watch).await,
         Command::Reconcile(arguments) => {
             unless_stopped(watch, control::reconcile(global, &arguments, output)).await
         }

@@ -1,13 +1,19 @@
 //! What can be typed.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::failures::FailuresArguments;
+use super::gate::GateArguments;
 use super::hold::{HoldArguments, PinArguments, ReleaseArguments};
+use super::listed::Listed;
+use super::watch::WatchArguments;
+use crate::config;
 use crate::migration::Version;
+use crate::plan::WaveRule;
 use crate::report::shell_word;
 use crate::tenant::{DatabaseName, TenantFilter, TenantPattern};
 
@@ -16,8 +22,9 @@ Exit codes:
   0  everything asked for is done (also: nothing was pending)
   1  unexpected error                       2  usage
   3  config or migration set refused, nothing touched
-  4  some tenants failed                    5  stopped by the failure budget
-  6  another run holds the lease            7  divergent or missing tenants found
+  4  some tenants failed                    5  stopped by a gate, a check or the failure budget
+  6  another run holds the lease            7  divergent or missing tenants found,
+                                           or, for gate, tenants that are not there
   8  deadline reached or not stable, work remains: the same command again carries on
   130/143  interrupted by SIGINT/SIGTERM, resumable
 
@@ -125,10 +132,18 @@ pub(super) enum Command {
     Status(StatusArguments),
     /// Carry on the last unfinished run: tenants not yet done, interrupted or failed
     Resume(ResumeArguments),
+    /// Let the next wave of a run begin that waits for it (gate: manual)
+    Approve(ApproveArguments),
     /// List past runs
     Runs(RunsArguments),
     /// Show one run: its tenants, attempts and failures by cause
     Show(ShowArguments),
+    /// Show what went wrong in a run by cause, with the statement and what usually helps
+    Failures(FailuresArguments),
+    /// Follow a run that another process executes, to its end
+    Watch(WatchArguments),
+    /// Say whether every tenant is at a version, for a program that must not start before
+    Gate(GateArguments),
     /// List the tenants that the config finds
     Tenants(TenantsArguments),
     /// Rebuild the ledger from the tenants' histories and report where they disagreed
@@ -161,6 +176,10 @@ pub(super) struct Selection {
     /// Only tenants with this label; may be given several times, all must match
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
     pub(super) labels: Vec<(String, String)>,
+
+    /// Tenants that are named one by one.
+    #[command(flatten)]
+    pub(super) listed: Listed,
 }
 
 impl Selection {
@@ -168,6 +187,7 @@ impl Selection {
     pub(super) fn filter(&self) -> TenantFilter {
         TenantFilter {
             tenants: self.tenants.clone(),
+            exactly: self.listed.tenants(),
             databases: self
                 .databases
                 .iter()
@@ -188,7 +208,9 @@ impl Selection {
             .labels
             .iter()
             .map(|(k, v)| format!("--label {}", shell_word(&format!("{k}={v}"))));
-        let typed: Vec<String> = tenants.chain(databases).chain(labels).collect();
+        let named = tenants.chain(databases).chain(labels);
+        // the last: --only takes all words behind it
+        let typed: Vec<String> = named.chain(self.listed.typed()).collect();
         (!typed.is_empty()).then(|| typed.join(" "))
     }
 }
@@ -219,7 +241,7 @@ fn parse_concurrency(text: &str) -> Result<AtATime, String> {
         .ok_or_else(|| format!("a number from 1 to {MAX_CONCURRENCY}, or auto"))
 }
 
-fn parse_wait(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -254,6 +276,10 @@ pub(super) struct MigrateArguments {
     #[arg(long)]
     pub(super) dry_run: bool,
 
+    /// Who goes first.
+    #[command(flatten)]
+    pub(super) waves: WaveArguments,
+
     /// Go on with tenants that have come meanwhile, until none has come, five runs at most
     #[arg(long, conflicts_with = "dry_run")]
     pub(super) until_stable: bool,
@@ -276,6 +302,31 @@ pub(super) struct MigrateArguments {
     pub(super) deadline: Option<Duration>,
 }
 
+/// Who goes first.
+#[derive(Args, Debug, Clone, Default)]
+pub(super) struct WaveArguments {
+    /// So many tenants go first, as a wave of their own
+    #[arg(long, value_name = "N", conflicts_with = "no_canary")]
+    pub(super) canary: Option<NonZeroU32>,
+
+    /// No canary where there are no waves
+    #[arg(long)]
+    pub(super) no_canary: bool,
+
+    /// A wave instead of those of the config; may be given several times, in order. 5, 10%, or pairs such as
+    /// name=beta,label=plan:free,count=5%,random=7,soak=10m,gate=manual,check=SELECT …
+    #[arg(long = "wave", value_name = "WAVE", value_parser = config::parse_wave)]
+    pub(super) waves: Vec<WaveRule>,
+}
+
+/// `fleet approve`.
+#[derive(Args, Debug)]
+pub(super) struct ApproveArguments {
+    /// The run, or the beginning of its name; the last one that waits if left out
+    #[arg(value_name = "RUN")]
+    pub(super) run: Option<String>,
+}
+
 /// `fleet resume`.
 #[derive(Args, Debug)]
 pub(super) struct ResumeArguments {
@@ -286,6 +337,10 @@ pub(super) struct ResumeArguments {
     /// Which tenants of it.
     #[command(flatten)]
     pub(super) selection: Selection,
+
+    /// What has changed since the run was halted; needed where the migration files have not
+    #[arg(long, value_name = "TEXT")]
+    pub(super) what_changed: Option<String>,
 
     /// Do not wait for the windows of rollout.windows
     #[arg(long)]

@@ -1,6 +1,6 @@
 //! Where results, notices and errors of the commands go.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::error;
 use super::options::{Color, DEFAULT_CONFIG, Global, OutputFormat, Selection};
 use crate::report::{self, ColorChoice, Format, Invocation, Screen, Style, Verbosity};
+use crate::rollout::Operator;
 use crate::run;
 
 /// How this process talks.
@@ -66,6 +67,29 @@ impl Output {
             Format::Json | Format::Ndjson => report::write_document(out, document),
         });
         Ok(written?)
+    }
+
+    /// Whether somebody is there who can be waited for.
+    pub(super) fn operator(&self) -> Operator {
+        if self.screen.live && io::stdin().is_terminal() {
+            Operator::Present
+        } else {
+            Operator::Absent
+        }
+    }
+
+    /// Asks whoever is there; None where nobody is, or nothing is answered.
+    pub(super) async fn ask(&self, question: &str) -> Option<String> {
+        if self.operator() == Operator::Absent {
+            return None;
+        }
+        let _ = write!(io::stderr(), "{question}");
+        let read = tokio::task::spawn_blocking(|| {
+            let mut answer = String::new();
+            io::stdin().read_line(&mut answer).map(|_| answer)
+        });
+        let answer = read.await.ok()?.ok()?.trim().to_owned();
+        (!answer.is_empty()).then_some(answer)
     }
 
     /// Something worth knowing that is no result.

@@ -13,11 +13,12 @@ use super::options::{Global, ResumeArguments};
 use super::output::Output;
 use super::restraints::Windows;
 use super::signals::Stop;
-use crate::ledger::{Lease, RunRecord, RunState, TakeOver};
+use super::waves::WaveSource;
+use crate::ledger::{Lease, LeftWave, RunRecord, RunState, TakeOver};
 use crate::migration::MigrationSet;
 use crate::plan;
 use crate::report::{self, Format};
-use crate::run::{ExitCode, RunOutcome};
+use crate::run::{ExitCode, RunOutcome, WaveState};
 use crate::tenant::{Tenant, TenantId};
 
 /// Finds the run and carries it on.
@@ -48,12 +49,15 @@ async fn resume(
         let Some(run) = run_to_resume(&lease, arguments.run.as_deref()).await? else {
             return Ok(None);
         };
+        let waves = lease.control().left_waves(&run.id).await?;
+        let what_changed = may_go_on(&run, &waves, &set, arguments, output).await?;
         let left = lease.control().unfinished_tenants(&run.id).await?;
         let tenants = find_writable(fleet, &arguments.selection, output).await?;
-        Ok(Some((lease, run, left, tenants)))
+        let halted = (waves, what_changed);
+        Ok(Some((lease, run, left, tenants, halted)))
     };
     let prepared = stop.preparing(prepare).await?;
-    let Some((lease, run, left, tenants)) = prepared else {
+    let Some((lease, run, left, tenants, (waves, what_changed))) = prepared else {
         if output.format != Format::Human {
             output.notice("nothing to resume: no recorded run has left anything to do; fleet migrate plans anew");
         }
@@ -84,18 +88,59 @@ async fn resume(
     let order = Order {
         command: "resume",
         resumes: Some(run.id),
-        takes_over: if left_out.0.is_empty() {
-            TakeOver::Resumed
-        } else {
-            TakeOver::None
-        },
+        takes_over: left_out.takes_over(),
         selection: arguments.selection.clone(),
         target,
         concurrency: arguments.concurrency,
+        waves: WaveSource::Left(waves),
+        what_changed,
         windows: Windows::unless(arguments.ignore_windows),
         ending: Ending::Told,
     };
     Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
+}
+
+/// A run that waits for an approval goes on when it is given, and one that was halted when something has changed:
+/// the same files on the same tenants would halt it again. Answers what somebody says has changed.
+async fn may_go_on(
+    run: &RunRecord,
+    waves: &[LeftWave],
+    set: &MigrationSet,
+    arguments: &ResumeArguments,
+    output: &Output,
+) -> Result<Option<String>, Refusal> {
+    let said = arguments.what_changed.clone();
+    let awaiting = waves.iter().map(|wave| &wave.record);
+    let mut awaiting = awaiting.filter(|wave| wave.state == WaveState::Awaiting);
+    if let Some(wave) = awaiting.find(|wave| wave.approved_by.is_none()) {
+        return Err(Refusal::NotApproved {
+            run: run.id.to_string(),
+            wave: wave.terms.name.clone(),
+        });
+    }
+    let Some(halt) = run.halt.as_ref().filter(|halt| halt.by != "gate") else {
+        return Ok(said);
+    };
+    if said.is_some() || run.set_fingerprint != set.fingerprint() {
+        return Ok(said);
+    }
+    let question = format!(
+        "Run {} was halted: {}\nThe migration files are the same. What has changed since? ",
+        run.id, halt.reason
+    );
+    let answer = output.ask(&question).await;
+    if answer.is_none() && halt.by == "budget" {
+        // it may be tenants that were mended, and the budget still holds
+        output.notice(&format!(
+            "run {} was halted, and the migration files are the same since: {}; --what-changed says what has changed",
+            run.id, halt.reason
+        ));
+        return Ok(None);
+    }
+    answer.map(Some).ok_or_else(|| Refusal::NothingChanged {
+        run: run.id.to_string(),
+        reason: halt.reason.clone(),
+    })
 }
 
 fn notice_changed_set(run: &RunRecord, set: &MigrationSet, output: &Output) {
@@ -122,6 +167,15 @@ async fn run_to_resume(lease: &Lease, asked: Option<&str>) -> anyhow::Result<Opt
 struct LeftOut(Vec<TenantId>);
 
 impl LeftOut {
+    /// What is left of the run that is carried on.
+    fn takes_over(&self) -> TakeOver {
+        if self.0.is_empty() {
+            TakeOver::Resumed
+        } else {
+            TakeOver::None
+        }
+    }
+
     fn names(&self) -> Option<String> {
         const SHOWN: usize = 5;
         let names: Vec<String> = self.0.iter().take(SHOWN).map(ToString::to_string).collect();

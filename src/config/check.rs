@@ -3,13 +3,14 @@
 //! Defaults are texts that go through the same checks as what is written, so that they and
 //! `fleet.example.yaml` are the same words.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use super::error::Problem;
 use super::file::{self, File, Text};
 use super::{
     Config, Control, Execution, Migrations, Rollout, Variables, databases, names, throttle, values,
-    variables, windows,
+    variables, waves, windows,
 };
 use crate::rollout::RetryPolicy;
 
@@ -259,19 +260,26 @@ impl Checker<'_> {
     }
 
     fn rollout(&mut self, rollout: file::Rollout) -> Option<Rollout> {
-        // A canary that was asked for must not turn into all tenants at once.
-        if rollout.waves.is_some_and(|waves| !waves.is_empty()) {
-            self.refuse("rollout.waves", "must be []: waves are not in this version");
-        }
+        let waves = waves::check(self, rollout.waves.unwrap_or_default());
+        let canary = self.value("rollout.canary", rollout.canary, "2", waves::canary);
         let max_failures = self.value(
             "rollout.max_failures",
             rollout.max_failures,
             "0",
             values::failure_budget,
         );
+        let same_failures = self.value(
+            "rollout.same_failures",
+            rollout.same_failures,
+            "3",
+            waves::same_failures,
+        );
         let windows = windows::check(self, rollout.windows.unwrap_or_default());
         Some(Rollout {
+            waves: waves?,
+            canary: NonZeroU32::new(canary?),
             max_failures: max_failures?,
+            same_failures: same_failures?,
             windows: windows?,
         })
     }

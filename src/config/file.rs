@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 /// One value, or an item of a list. None is an empty one.
 pub(super) type Text = Option<String>;
@@ -128,9 +127,30 @@ pub(super) struct Throttle {
     expecting = "a mapping with keys such as `waves`"
 )]
 pub(super) struct Rollout {
-    pub(super) waves: Option<Vec<IgnoredAny>>,
+    pub(super) waves: Option<Vec<Option<Wave>>>,
+    pub(super) canary: Text,
     pub(super) max_failures: Text,
+    pub(super) same_failures: Text,
     pub(super) windows: Option<Vec<Option<WindowRule>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with keys such as `count`"
+)]
+pub(super) struct Wave {
+    pub(super) name: Text,
+    pub(super) tenants: Option<Vec<Text>>,
+    pub(super) labels: Option<BTreeMap<String, Text>>,
+    pub(super) count: Text,
+    pub(super) random: Text,
+    pub(super) concurrency: Text,
+    pub(super) soak: Text,
+    pub(super) check: Option<Check>,
+    pub(super) gate: Text,
+    pub(super) max_failures: Text,
 }
 
 #[derive(Default, Deserialize)]
@@ -143,4 +163,17 @@ pub(super) struct WindowRule {
     pub(super) tenants: Option<Vec<Text>>,
     pub(super) labels: Option<BTreeMap<String, Text>>,
     pub(super) window: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with `tenant`, `database` or `command`"
+)]
+pub(super) struct Check {
+    pub(super) tenant: Text,
+    pub(super) database: Text,
+    pub(super) command: Text,
+    pub(super) timeout: Text,
 }

@@ -15,21 +15,24 @@ mod read;
 mod throttle;
 mod values;
 mod variables;
+mod waves;
 mod windows;
 
 use std::env::{self, VarError};
 use std::fmt;
 use std::io;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use error::{ConfigError, Problem};
+pub use waves::parse_wave;
 
 use crate::inventory::TenantSource;
 use crate::migrator::TransactionScope;
-use crate::plan::WindowRule;
-use crate::rollout::{FailureBudget, RetryPolicy, ThrottleLimits};
+use crate::plan::{WaveRule, WindowRule};
+use crate::rollout::{RetryPolicy, ThrottleLimits};
+use crate::run::FailureBudget;
 use crate::tenant::{DatabaseName, SchemaName};
 
 /// Everything that `fleet.yaml` says, checked.
@@ -155,8 +158,14 @@ pub struct Throttle {
 /// How the whole fleet is migrated.
 #[derive(Clone, Debug)]
 pub struct Rollout {
+    /// Tenants that go together, in order; none where nothing is said.
+    pub waves: Vec<WaveRule>,
+    /// How many tenants go first where there are no waves, in a run over more than a few.
+    pub canary: Option<NonZeroU32>,
     /// After how many failed tenants no new one is started.
     pub max_failures: FailureBudget,
+    /// After how many failures of one kind a migration is taken for bad; 0: never.
+    pub same_failures: u32,
     /// When tenants may be touched; one that no rule is about may be touched at any time.
     pub windows: Vec<WindowRule>,
 }

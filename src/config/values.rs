@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::HistoryColumn;
 use crate::migrator::TransactionScope;
-use crate::rollout::FailureBudget;
+use crate::run::FailureBudget;
 
 /// The most tenants at a time, and connections to a database. PostgreSQL's own default is 100.
 const MAX_COUNT: usize = 1000;

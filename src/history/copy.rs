@@ -8,9 +8,9 @@ use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt, pin_mut};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio_postgres::Client;
 use tokio_postgres::binary_copy::{BinaryCopyOutRow, BinaryCopyOutStream};
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Statement};
 
 use crate::migration::Version;
 use crate::plan::{AppliedRow, HistorySnapshot, VersionColumn};
@@ -33,6 +33,8 @@ pub(super) async fn read(
     let (begun, read) = tokio::join!(begun, reading);
     drop(transaction);
     begun?;
+    // statements are closed when they are dropped: all of them at once, or each costs a message of its own
+    let (_statements, read): (Vec<Option<Statement>>, Vec<_>) = read.into_iter().unzip();
     let of = schemas.iter().cloned().zip(read);
     of.map(|(schema, read)| match read {
         Err(error) if error.as_db_error().is_none() || client.is_closed() => Err(error),
@@ -52,17 +54,34 @@ impl Drop for ReadOnly<'_> {
     }
 }
 
+/// One history, and the statement that it was read with, where there was one.
 async fn read_one(
     client: &Client,
     schema: &SchemaName,
     table: &str,
-) -> Result<Option<HistorySnapshot>, tokio_postgres::Error> {
-    let statement = format!(
+) -> (
+    Option<Statement>,
+    Result<Option<HistorySnapshot>, tokio_postgres::Error>,
+) {
+    let text = format!(
         "COPY {}.{} (version, name, checksum, applied_on) TO STDOUT (FORMAT binary)",
         schema.quoted(),
         quote_identifier(table)
     );
-    let rows = BinaryCopyOutStream::new(client.copy_out(&statement).await?, &COLUMNS);
+    match client.prepare(&text).await {
+        Ok(statement) => {
+            let read = read_rows(client, &statement).await;
+            (Some(statement), read)
+        }
+        Err(error) => (None, Err(error)),
+    }
+}
+
+async fn read_rows(
+    client: &Client,
+    statement: &Statement,
+) -> Result<Option<HistorySnapshot>, tokio_postgres::Error> {
+    let rows = BinaryCopyOutStream::new(client.copy_out(statement).await?, &COLUMNS);
     pin_mut!(rows);
     let mut parsed: Option<Vec<(VersionColumn, AppliedRow)>> = Some(Vec::new());
     while let Some(row) = rows.next().await {

@@ -91,6 +91,15 @@ pub(super) async fn record_events(
 impl Control {
     /// What has happened to a run beside its tenants, in order. A control schema of an older fleet has nothing of it.
     pub(super) async fn events(&self, run: &RunId) -> Result<Vec<RunEventRecord>, LedgerError> {
+        Ok(self.events_behind(run, 0).await?.0)
+    }
+
+    /// Those behind the one with this number, and the number of the last.
+    pub(super) async fn events_behind(
+        &self,
+        run: &RunId,
+        number: i64,
+    ) -> Result<(Vec<RunEventRecord>, i64), LedgerError> {
         let action = "read the run's events";
         let there = self
             .client()
@@ -101,19 +110,20 @@ impl Control {
             .await
             .map_err(LedgerError::query(action))?;
         if !there.get::<_, bool>(0) {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), number));
         }
         let rows = self
             .client()
             .query(
                 "SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), database, kind, tenants, reason, \
-                   value, threshold, behind_fleet, lasted_ms \
-                 FROM run_events WHERE run_id = $1 ORDER BY number",
-                &[&run.as_str()],
+                   value, threshold, behind_fleet, lasted_ms, number \
+                 FROM run_events WHERE run_id = $1 AND number > $2 ORDER BY number",
+                &[&run.as_str(), &number],
             )
             .await
             .map_err(LedgerError::query(action))?;
-        Ok(rows.iter().filter_map(event).collect())
+        let last = rows.last().map_or(number, |row| row.get(9));
+        Ok((rows.iter().filter_map(event).collect(), last))
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod control;
 mod events;
+mod failures;
+mod follow;
 mod holds;
 mod lease;
 mod past;
@@ -11,31 +13,40 @@ mod reconcile;
 mod records;
 mod rows;
 mod run;
+mod waves;
 
 use std::future::Future;
 use std::time::Duration;
 
 pub use control::{Control, ControlState};
 pub use events::RunEvent;
+pub use follow::{EndedAttempt, Follower, Look, News};
 pub use holds::{NewHold, PastHold, SetHold};
 pub use lease::{Lease, LeaseTerms};
 pub use reconcile::{Disagreement, LastSeen};
 pub use records::{
-    AttemptRecord, Past, RunDetail, RunEventRecord, RunRecord, RunState, RunTenantRecord,
+    AttemptRecord, HaltRecord, Past, RunDetail, RunEventRecord, RunRecord, RunState,
+    RunTenantRecord, WaveRecord,
 };
 pub use run::{NewRun, NewRunTenant, Opened, Patience, PgLedger, TakeOver};
+pub use waves::{LeftWave, NewRunWave, WaveEntry};
 
 use crate::migration::Version;
 use crate::pg::{self, PgError};
-use crate::run::{AttemptNumber, Failure, FailureClass, Outcome, RunOutcome};
+use crate::run::{
+    Approval, AttemptNumber, Failure, FailureClass, Halt, Outcome, RunOutcome, WaveNumber,
+};
 use crate::tenant::TenantId;
 
 /// The ledger of one run, as the engine sees it.
 pub trait Ledger: Send + 'static {
     /// Writes attempts that have ended and claims what comes next, in one commit. A claim is durable
-    /// when this returns: its tenant may be touched only then.
-    fn record(&mut self, entries: &Entries)
-    -> impl Future<Output = Result<(), LedgerError>> + Send;
+    /// when this returns: its tenant may be touched only then. Answers the approval that was asked for, if it
+    /// is given.
+    fn record(
+        &mut self,
+        entries: &Entries,
+    ) -> impl Future<Output = Result<Option<Approval>, LedgerError>> + Send;
 
     /// Closes the run.
     fn close(&mut self, closing: &Closing) -> impl Future<Output = Result<(), LedgerError>> + Send;
@@ -50,6 +61,10 @@ pub struct Entries {
     pub claims: Vec<Claim>,
     /// What has happened beside.
     pub events: Vec<RunEvent>,
+    /// Where the waves are.
+    pub waves: Vec<WaveEntry>,
+    /// The wave whose approval is asked for.
+    pub awaits: Option<WaveNumber>,
 }
 
 /// A tenant about to be worked on.
@@ -108,6 +123,10 @@ pub struct Closing {
     pub left: Vec<Left>,
     /// What has happened beside and is not recorded yet.
     pub events: Vec<RunEvent>,
+    /// Where the waves are, as far as that is not recorded yet.
+    pub waves: Vec<WaveEntry>,
+    /// Why it halted, where it did.
+    pub halt: Option<Halt>,
 }
 
 /// A tenant that got its outcome without an attempt.

@@ -3,14 +3,15 @@
 use tokio_postgres::Row;
 
 use super::control::Control;
-use super::records::{AttemptRecord, RunDetail, RunRecord, RunState, RunTenantRecord};
+use super::records::{AttemptRecord, HaltRecord, RunDetail, RunRecord, RunState, RunTenantRecord};
 use super::{LedgerError, rows};
 use crate::plan::{LastFailure, LedgerView};
 use crate::run::{Failure, FailureClass, Outcome, RunId, RunOutcome, Totals};
 use crate::tenant::{DatabaseName, SchemaName, TenantId};
 
-/// A run with its totals, also from a control schema of an older fleet, which holds nobody. `$1` is the key of the lease.
-const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r.target, r.set_fingerprint, \
+/// A run with its totals, also from a control schema of an older fleet, which knows of no halt and
+/// holds nobody. `$1` is the key of the lease.
+pub(super) const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r.target, r.set_fingerprint, \
       r.started_by, r.fleet_version, \
       to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \
       to_char(r.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \
@@ -20,6 +21,7 @@ const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r
         AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
         AND ((l.classid::int8 << 32) | l.objid::int8) = $1), \
       r.up_to_date, t.tenants, t.succeeded, t.up_to_date, t.failed, t.interrupted, t.skipped, \
+      to_jsonb(r) ->> 'halted_by', to_jsonb(r) ->> 'halt_reason', to_jsonb(r) ->> 'what_changed', \
       coalesce((to_jsonb(r) ->> 'held')::int8, 0) AS held \
     FROM runs r CROSS JOIN LATERAL (SELECT count(*) AS tenants, \
       count(*) FILTER (WHERE outcome = 'succeeded') AS succeeded, \
@@ -29,11 +31,12 @@ const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r
       count(*) FILTER (WHERE outcome = 'skipped') AS skipped \
       FROM run_tenants WHERE run_id = r.id) t";
 
-/// An attempt, also from a control schema of an older fleet, which has no notes yet.
-const ATTEMPTS: &str = "a.run_id, a.database, a.schema, a.attempt, \
+/// An attempt, also from a control schema of an older fleet, which has no notes or columns yet.
+pub(super) const ATTEMPTS: &str = "a.run_id, a.database, a.schema, a.attempt, \
     to_char(a.ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), a.duration_ms, a.outcome, a.applied, \
     a.migration, a.statement, a.line, a.sqlstate, a.class, a.message, a.detail, a.hint, a.context, a.blocked_by, \
-    ARRAY(SELECT jsonb_array_elements_text(coalesce(to_jsonb(a) -> 'notes', '[]')))";
+    ARRAY(SELECT jsonb_array_elements_text(coalesce(to_jsonb(a) -> 'notes', '[]'))), \
+    (to_jsonb(a) ->> 'line_column')::integer AS line_column";
 
 impl Control {
     /// The newest runs, newest first.
@@ -142,6 +145,7 @@ impl Control {
             .map_err(LedgerError::query("read the run's attempts"))?;
         Ok(RunDetail {
             events: self.events(&run.id).await?,
+            waves: self.waves(&run.id).await?,
             run,
             tenants: tenants.iter().filter_map(run_tenant).collect(),
             failed_attempts: attempts.iter().filter_map(attempt).collect(),
@@ -252,7 +256,7 @@ impl Control {
     }
 }
 
-fn run_record(row: &Row) -> RunRecord {
+pub(super) fn run_record(row: &Row) -> RunRecord {
     let outcome: Option<&str> = row.get(3);
     let lease_alive: bool = row.get(12);
     let state = match (outcome.and_then(RunOutcome::parse), lease_alive) {
@@ -271,6 +275,11 @@ fn run_record(row: &Row) -> RunRecord {
             .get::<_, Option<i16>>(4)
             .and_then(|code| u8::try_from(code).ok()),
         target: row.get(5),
+        halt: row
+            .get::<_, Option<String>>(20)
+            .zip(row.get(21))
+            .map(|(by, reason)| HaltRecord { by, reason }),
+        what_changed: row.get(22),
         set_fingerprint: row.get(6),
         started_by: row.get(7),
         fleet_version: row.get(8),
@@ -311,7 +320,7 @@ fn run_tenant(row: &Row) -> Option<RunTenantRecord> {
     })
 }
 
-fn attempt(row: &Row) -> Option<AttemptRecord> {
+pub(super) fn attempt(row: &Row) -> Option<AttemptRecord> {
     let positive = |index: usize| {
         row.get::<_, Option<i32>>(index)
             .and_then(|n| u32::try_from(n).ok())
@@ -321,6 +330,9 @@ fn attempt(row: &Row) -> Option<AttemptRecord> {
         migration: row.get(8),
         statement: positive(9),
         line: positive(10),
+        column: row
+            .get::<_, Option<i32>>("line_column")
+            .and_then(|n| u32::try_from(n).ok()),
         sqlstate: row.get(11),
         class: match row.get(12) {
             Some("transient") => FailureClass::Transient,

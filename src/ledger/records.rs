@@ -4,7 +4,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::migration::Version;
-use crate::run::{AttemptNumber, Failure, Outcome, PaceChange, RunId, RunOutcome, Totals};
+use crate::run::{
+    AttemptNumber, Failure, Outcome, PaceChange, RunId, RunOutcome, Totals, WaveNumber, WaveState,
+    WaveTerms,
+};
 use crate::tenant::{DatabaseName, TenantId};
 
 /// Where a run is.
@@ -48,6 +51,10 @@ pub struct RunRecord {
     pub duration_s: f64,
     /// The version to reach.
     pub target: Option<Version>,
+    /// Why it halted, where it did.
+    pub halt: Option<HaltRecord>,
+    /// What somebody said had changed since the run that it carried on was halted.
+    pub what_changed: Option<String>,
     /// The migration set's fingerprint.
     pub set_fingerprint: String,
     /// Who started it: user, host, process id.
@@ -124,6 +131,40 @@ pub struct RunDetail {
     pub failed_attempts: Vec<AttemptRecord>,
     /// How many tenants were worked on at a time, and why, as it changed.
     pub events: Vec<RunEventRecord>,
+    /// Its waves in order.
+    pub waves: Vec<WaveRecord>,
+}
+
+/// One wave of a run.
+#[derive(Clone, Debug)]
+pub struct WaveRecord {
+    /// Which, from 1.
+    pub wave: WaveNumber,
+    /// What holds for it.
+    pub terms: WaveTerms,
+    /// Where it is.
+    pub state: WaveState,
+    /// Why it has halted.
+    pub reason: Option<String>,
+    /// Who has approved of it.
+    pub approved_by: Option<String>,
+    /// RFC 3339 in UTC, by the database's clock.
+    pub approved_at: Option<String>,
+    /// Its tenants in this run.
+    pub tenants: u64,
+    /// Those that are at their target.
+    pub succeeded: u64,
+    /// Those that have failed.
+    pub failed: u64,
+}
+
+/// Why a run halted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HaltRecord {
+    /// By what, as [`crate::run::Halt::as_str`] has it.
+    pub by: String,
+    /// In words.
+    pub reason: String,
 }
 
 /// How long a tenant's last successful migrating took.

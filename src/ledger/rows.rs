@@ -7,7 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::run::NewRunTenant;
 use super::{AfterAttempt, AttemptEnd, Claim, Closing, LastSeen, LedgerError};
 use crate::migration::Version;
-use crate::run::{RunId, milliseconds};
+use crate::run::{Halt, RunId, WaveNumber, milliseconds};
 use crate::tenant::TenantId;
 
 #[derive(Serialize)]
@@ -18,6 +18,7 @@ pub(super) struct TenantRow<'a> {
     outcome: Option<&'a str>,
     from_version: Option<Version>,
     reason: Option<&'a str>,
+    wave: Option<WaveNumber>,
 }
 
 #[derive(Serialize)]
@@ -44,6 +45,7 @@ struct EndRow<'a> {
     migration: Option<&'a str>,
     statement: Option<u32>,
     line: Option<u32>,
+    line_column: Option<u32>,
     sqlstate: Option<&'a str>,
     class: Option<&'a str>,
     message: Option<&'a str>,
@@ -56,7 +58,7 @@ struct EndRow<'a> {
 
 const END_COLUMNS: &str = "database text, schema text, attempt int, state text, outcome text, \
     run_outcome text, version bigint, duration_ms bigint, last_duration_ms bigint, last_migrations int, reason text, applied text[], migration text, \
-    statement int, line int, sqlstate text, class text, message text, detail text, hint text, context text, blocked_by text, notes text[]";
+    statement int, line int, line_column int, sqlstate text, class text, message text, detail text, hint text, context text, blocked_by text, notes text[]";
 
 /// A parameter with its type, which spares a round trip to ask for it.
 pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -73,6 +75,7 @@ pub(super) fn tenant_row(new: &NewRunTenant) -> TenantRow<'_> {
         outcome,
         from_version: new.from,
         reason,
+        wave: new.wave,
     }
 }
 
@@ -91,6 +94,7 @@ pub(super) async fn record_closing(
             outcome: Some(left.outcome.as_str()),
             from_version: left.version,
             reason: Some(&left.reason),
+            wave: None,
         })
         .collect();
     let left = json(&left);
@@ -104,13 +108,18 @@ pub(super) async fn record_closing(
         &of_left,
     );
     let exit_code = i16::from(closing.exit_code);
-    let of_run: [Parameter; 3] = [
+    let halted_by = closing.halt.as_ref().map(Halt::as_str);
+    let halt_reason = closing.halt.as_ref().map(ToString::to_string);
+    let of_run: [Parameter; 5] = [
         (&run.as_str(), Type::TEXT),
         (&closing.outcome.as_str(), Type::TEXT),
         (&exit_code, Type::INT2),
+        (&halted_by, Type::TEXT),
+        (&halt_reason, Type::TEXT),
     ];
     let closed = tx.client().execute_typed(
-        "UPDATE runs SET finished_at = clock_timestamp(), outcome = $2, exit_code = $3 WHERE id = $1",
+        "UPDATE runs SET finished_at = clock_timestamp(), outcome = $2, exit_code = $3, halted_by = $4, \
+           halt_reason = $5 WHERE id = $1",
         &of_run,
     );
     let (left, closed) = tokio::join!(left, closed);
@@ -129,9 +138,9 @@ pub(super) async fn record_ended(
     let rows = json(&ended.iter().map(end_row).collect::<Vec<_>>());
     let attempts = format!(
         "INSERT INTO attempts (run_id, database, schema, attempt, duration_ms, outcome, applied, migration, \
-           statement, line, sqlstate, class, message, detail, hint, context, blocked_by, notes) \
+           statement, line, line_column, sqlstate, class, message, detail, hint, context, blocked_by, notes) \
          SELECT $1, database, schema, attempt, duration_ms, outcome, applied, migration, \
-           statement, line, sqlstate, class, message, detail, hint, context, blocked_by, notes \
+           statement, line, line_column, sqlstate, class, message, detail, hint, context, blocked_by, notes \
          FROM jsonb_to_recordset($2::text::jsonb) AS r({END_COLUMNS})"
     );
     let run_tenants = format!(
@@ -231,6 +240,7 @@ fn end_row(end: &AttemptEnd) -> EndRow<'_> {
         migration: failure.and_then(|f| f.migration.as_deref()),
         statement: failure.and_then(|f| f.statement),
         line: failure.and_then(|f| f.line),
+        line_column: failure.and_then(|f| f.column),
         sqlstate: failure.and_then(|f| f.sqlstate.as_deref()),
         class: failure.map(|f| f.class.as_str()),
         message: failure.map(|f| f.message.as_str()),

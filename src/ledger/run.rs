@@ -13,10 +13,11 @@ use super::lease::{self, Lease};
 use super::rows::{
     Parameter, TenantRow, catch_up, json, record_claims, record_closing, record_ended, tenant_row,
 };
+use super::waves::{NewRunWave, approval, open_waves, record_waves};
 use super::{Closing, Entries, LastSeen, Ledger, LedgerError, Past, past};
 use crate::crash;
 use crate::migration::Version;
-use crate::run::{Outcome, RunId};
+use crate::run::{Approval, Outcome, RunId, WaveNumber};
 use crate::tenant::TenantId;
 
 /// A run to be opened.
@@ -46,6 +47,10 @@ pub struct NewRun {
     pub held: u64,
     /// The others.
     pub tenants: Vec<NewRunTenant>,
+    /// Its waves; none where all tenants go together.
+    pub waves: Vec<NewRunWave>,
+    /// What somebody says has changed since the run that it carries on was halted.
+    pub what_changed: Option<String>,
     /// What the histories say, which the ledger takes over: an earlier run may have died before it could
     /// write down what it had done.
     pub seen: Vec<(TenantId, LastSeen)>,
@@ -71,6 +76,8 @@ pub struct NewRunTenant {
     pub from: Option<Version>,
     /// Its outcome and why, where planning has settled it already.
     pub settled: Option<(Outcome, String)>,
+    /// Its wave, where there are any.
+    pub wave: Option<WaveNumber>,
 }
 
 /// A run that was opened.
@@ -170,7 +177,7 @@ async fn open_in(
     let up_to_date = i64::try_from(new.up_to_date).unwrap_or(i64::MAX);
     let held = i64::try_from(new.held).unwrap_or(i64::MAX);
     let lease_seconds = new.lease.as_secs_f64();
-    let parameters: [Parameter; 11] = [
+    let parameters: [Parameter; 12] = [
         (&new.command, Type::TEXT),
         (&resumes, Type::TEXT),
         (&new.target, Type::INT8),
@@ -181,15 +188,19 @@ async fn open_in(
         (&up_to_date, Type::INT8),
         (&new.sessions, Type::TEXT),
         (&lease_seconds, Type::FLOAT8),
+        (&new.what_changed, Type::TEXT),
         (&held, Type::INT8),
     ];
     let opening = tx
         .client()
         .query_typed_one(
             "INSERT INTO runs (id, command, resumes, target, set_fingerprint, selection, started_by, \
-               fleet_version, lease_token, lease_backend, up_to_date, sessions, lease_seconds, held) \
-             SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD-HH24MISS-') || substr(md5(random()::text || clock_timestamp()), 1, 4), \
-               $1, $2, $3, $4, $5, $6, $7, md5(random()::text || clock_timestamp() || $6), pg_backend_pid(), $8, $9, $10, $11 \
+               fleet_version, lease_token, lease_backend, up_to_date, sessions, lease_seconds, what_changed, held) \
+             SELECT c.id, \
+               $1, $2, $3, $4, $5, $6, $7, md5(random()::text || clock_timestamp() || $6), pg_backend_pid(), $8, $9, $10, $11, $12 \
+             FROM (SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD-HH24MISS-') \
+                 || substr(md5(random()::text || n), 1, 4) AS id FROM generate_series(1, 16) n) c \
+             WHERE NOT EXISTS (SELECT FROM runs r WHERE r.id = c.id) LIMIT 1 \
              RETURNING id, lease_token",
             &parameters,
         );
@@ -215,10 +226,10 @@ async fn fill(
     let rows = json(&rows);
     let run_tenants: [Parameter; 2] = [(&run.as_str(), Type::TEXT), (&rows, Type::TEXT)];
     let tenants = tx.client().execute_typed(
-        "INSERT INTO run_tenants (run_id, database, schema, state, outcome, from_version, to_version, reason) \
-         SELECT $1, database, schema, state, outcome, from_version, from_version, reason \
+        "INSERT INTO run_tenants (run_id, database, schema, state, outcome, from_version, to_version, reason, wave) \
+         SELECT $1, database, schema, state, outcome, from_version, from_version, reason, wave \
          FROM jsonb_to_recordset($2::text::jsonb) \
-           AS r(database text, schema text, state text, outcome text, from_version bigint, reason text)",
+           AS r(database text, schema text, state text, outcome text, from_version bigint, reason text, wave int)",
         &run_tenants,
     );
     let has_pending = new.tenants.iter().any(|tenant| tenant.settled.is_none());
@@ -229,13 +240,15 @@ async fn fill(
             Ok(HashMap::new())
         }
     };
-    let (tenants, caught_up, superseded, pasts) = tokio::join!(
+    let (tenants, waves, caught_up, superseded, pasts) = tokio::join!(
         tenants,
+        open_waves(tx, run, &new.waves),
         catch_up(tx, &new.seen),
         supersede(tx, run, new),
         pasts
     );
     tenants?;
+    waves?;
     caught_up?;
     superseded?;
     pasts
@@ -270,6 +283,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long a write may take: longer than its statements may wait and run, else the server is not there.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(75);
 
+/// A few rows are found by their keys. Without statistics, which a run that was just opened has none of, the
+/// planner would go through all of its tenants for each write.
+const BY_KEY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+
 /// One write, as it must be made again where its connection is lost before it is known to be committed.
 enum Write<'a> {
     Entries(&'a Entries),
@@ -279,11 +296,11 @@ enum Write<'a> {
 impl PgLedger {
     /// Makes a write, through as many lost connections as it takes. A write whose answer was lost is
     /// never made twice: the run counts its writes, in the same transactions.
-    async fn write(&mut self, write: Write<'_>) -> Result<(), LedgerError> {
+    async fn write(&mut self, write: Write<'_>) -> Result<Option<Approval>, LedgerError> {
         let deadline = self.patience.ends();
         let mut pause = FIRST_PAUSE;
         let mut is_connected = true;
-        loop {
+        let answer = loop {
             if is_connected {
                 let writing = tokio::time::timeout(self.patience.for_one(), self.try_write(&write));
                 let written = match writing.await {
@@ -296,7 +313,7 @@ impl PgLedger {
                     Err(_) => return Err(LedgerError::NoAnswer),
                 };
                 match written {
-                    Ok(()) => break,
+                    Ok(answer) => break answer,
                     Err(error) if error.is_transient() && Instant::now() < deadline => {
                         is_connected = !error.is_connection_lost();
                     }
@@ -309,7 +326,8 @@ impl PgLedger {
                 continue;
             }
             match self.come_back().await {
-                Ok(Some(writes)) if writes > self.writes => break,
+                // its answer is lost; it is asked again with the next write
+                Ok(Some(writes)) if writes > self.writes => break None,
                 Ok(None) if Instant::now() >= deadline => {
                     return Err(LedgerError::LeaseLost(self.run.to_string()));
                 }
@@ -317,9 +335,9 @@ impl PgLedger {
                 Err(error) if error.is_transient() && Instant::now() < deadline => {}
                 Err(error) => return Err(error),
             }
-        }
+        };
         self.writes += 1;
-        Ok(())
+        Ok(answer)
     }
 
     /// Connects again and takes the lease back. Answers how many writes are committed; None where the
@@ -356,7 +374,7 @@ impl PgLedger {
         }
     }
 
-    async fn try_write(&mut self, write: &Write<'_>) -> Result<(), LedgerError> {
+    async fn try_write(&mut self, write: &Write<'_>) -> Result<Option<Approval>, LedgerError> {
         let (run, writes) = (self.run.clone(), self.writes);
         let action = match write {
             Write::Entries(_) => "record attempts",
@@ -371,39 +389,49 @@ impl PgLedger {
             .map_err(LedgerError::query(action))?;
         // sent together, for one round trip; what the first of them says counts first
         let fenced = fence(&tx, &run, &self.token, writes);
-        match write {
+        let by_key = tx.batch_execute(BY_KEY);
+        let approved = match write {
             Write::Entries(entries) => {
-                let (fenced, ended, claimed, happened) = tokio::join!(
+                let (by_key, fenced, ended, claimed, happened, waves, approved) = tokio::join!(
+                    by_key,
                     fenced,
                     record_ended(&tx, &run, &entries.ended),
                     record_claims(&tx, &run, &entries.claims),
-                    record_events(&tx, &run, &entries.events)
+                    record_events(&tx, &run, &entries.events),
+                    record_waves(&tx, &run, &entries.waves),
+                    approval(&tx, &run, entries.awaits)
                 );
-                fenced.and(ended).and(claimed).and(happened)?;
+                by_key.map_err(LedgerError::query(action))?;
+                fenced.and(ended).and(claimed).and(happened).and(waves)?;
+                approved?
             }
             Write::Closing(closing) => {
-                let (fenced, happened, closed) = tokio::join!(
+                let (by_key, fenced, happened, waves, closed) = tokio::join!(
+                    by_key,
                     fenced,
                     record_events(&tx, &run, &closing.events),
+                    record_waves(&tx, &run, &closing.waves),
                     record_closing(&tx, &run, closing)
                 );
+                by_key.map_err(LedgerError::query(action))?;
                 let closed = closed.map_err(LedgerError::query(action));
-                fenced.and(happened).and(closed)?;
+                fenced.and(happened).and(waves).and(closed)?;
+                None
             }
-        }
+        };
         tx.commit().await.map_err(LedgerError::query(action))?;
         crash::point("K9");
-        Ok(())
+        Ok(approved)
     }
 }
 
 impl Ledger for PgLedger {
-    async fn record(&mut self, entries: &Entries) -> Result<(), LedgerError> {
+    async fn record(&mut self, entries: &Entries) -> Result<Option<Approval>, LedgerError> {
         self.write(Write::Entries(entries)).await
     }
 
     async fn close(&mut self, closing: &Closing) -> Result<(), LedgerError> {
-        self.write(Write::Closing(closing)).await
+        self.write(Write::Closing(closing)).await.map(drop)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
 use super::message::{GUARD_MARK, Message, Part};
-use crate::migration::{Migration, Step};
+use crate::migration::{Migration, Place, Step};
 use crate::pg;
 use crate::run::{Failure, FailureClass};
 use crate::sql;
@@ -133,7 +133,7 @@ pub(super) fn explain_step(
         if let Some(guard) = guard {
             failure = guard.failure();
         }
-        failure.line = Some(line_of_step(step, characters_before, db_error));
+        (failure.line, failure.column) = place_in_step(step, characters_before, db_error);
         if let Some(hint) = hint(db_error.code(), Part::File(0, index)) {
             failure = failure.with_hint(hint);
         }
@@ -143,21 +143,39 @@ pub(super) fn explain_step(
     (failure, guard)
 }
 
-fn line_of_step(step: &Step, characters_before: usize, error: &DbError) -> u32 {
+/// The line of the file, and the column where PostgreSQL points at one.
+fn place_in_step(
+    step: &Step,
+    characters_before: usize,
+    error: &DbError,
+) -> (Option<u32>, Option<u32>) {
     let within = match error.position() {
         Some(ErrorPosition::Original(character)) => usize::try_from(*character)
             .ok()
             .and_then(|character| character.checked_sub(characters_before)),
         _ => None,
     };
-    let below = match within {
-        Some(within @ 1..) => sql::place_of_character(&step.text, within).line - 1,
-        _ => line_within(error),
+    let Some(within @ 1..) = within else {
+        return (Some(step.place.line + line_within(error)), None);
     };
-    step.place.line + below
+    let place = below(step.place, sql::place_of_character(&step.text, within));
+    (Some(place.line), Some(place.column))
 }
 
-/// Adds migration, statement and line.
+/// A place in a text that itself begins at a place.
+fn below(start: Place, within: Place) -> Place {
+    let before = if within.line == 1 {
+        start.column - 1
+    } else {
+        0
+    };
+    Place {
+        line: start.line + within.line - 1,
+        column: before + within.column,
+    }
+}
+
+/// Adds migration, statement, line and column.
 fn locate(
     mut failure: Failure,
     message: &Message,
@@ -171,7 +189,8 @@ fn locate(
         (Some(place), _) => {
             let migration = migrations[place.file];
             failure.migration = Some(migration.to_string());
-            failure.line = Some(place.line);
+            failure.line = Some(place.place.line);
+            failure.column = Some(place.place.column);
             failure.statement = Some(place.statement);
         }
         (None, Part::File(file, statement)) => {
@@ -232,7 +251,7 @@ fn hint(code: &SqlState, part: Part) -> Option<&'static str> {
 
 struct FilePosition {
     file: usize,
-    line: u32,
+    place: Place,
     statement: u32,
 }
 
@@ -250,7 +269,7 @@ fn position(message: &Message, migrations: &[&Migration], error: &DbError) -> Op
         .count();
     Some(FilePosition {
         file,
-        line: place.line,
+        place,
         statement: u32::try_from(before.max(1)).unwrap_or(u32::MAX),
     })
 }
@@ -268,4 +287,16 @@ fn line_within(error: &DbError) -> u32 {
                 .and_then(|digits| digits.parse::<u32>().ok())
         })
         .map_or(0, |line| line.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_in_a_step_is_a_place_in_its_file() {
+        let at = |line, column| Place { line, column };
+        assert_eq!(below(at(4, 3), at(1, 8)), at(4, 10));
+        assert_eq!(below(at(4, 3), at(2, 8)), at(5, 8));
+    }
 }

@@ -27,10 +27,10 @@ const IDENTITY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How often a connection is used. A server process keeps what it has learnt of every tenant's tables (some
 /// 20 kB for ten of them), and gives it back only when it ends.
-const USES: usize = 500;
+const USES: usize = 300;
 
 /// How soon the server has ended a session that was told to end.
-const ENDS_WITHIN: Duration = Duration::from_millis(20);
+const ENDS_WITHIN: Duration = Duration::from_millis(100);
 
 /// How long a new connection waits for the end of an old one.
 const PLACE_PATIENCE: Duration = Duration::from_secs(1);

@@ -1,24 +1,30 @@
 //! Decisions before anything is touched: tenants, their histories and the set make a [`Plan`].
 //! Pure: no I/O, nothing async, nothing written.
 
+mod arrival;
 mod decide;
 mod evidence;
+mod failures;
 mod hold;
 mod refusal;
 mod snapshot;
 mod status;
+mod waves;
 mod window;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub use arrival::{Arrival, Behind};
 pub use decide::decide;
 use evidence::Evidence;
+pub use failures::Blame;
 pub use hold::{Held, HeldBy, Hold, HoldKind, Restraints};
 pub use refusal::{Divergence, Halfway, Refusal};
 pub use snapshot::{AppliedRow, HistorySnapshot, StepRow, VersionColumn};
 pub use status::{FleetStatus, LastFailure, LedgerView, StatusRow, TenantState, VersionCount};
+pub use waves::{REST, Wave, WaveRule, WaveSelector, WaveSize, divide};
 pub use window::{Closed, InvalidWindow, Window, WindowRule};
 
 use crate::migration::{MigrationSet, Version};

@@ -20,6 +20,8 @@ const SPARE_ROWS: usize = 4;
 pub(super) struct Board {
     style: Style,
     pace: Option<Pace>,
+    /// Which wave goes, and what is waited for between two.
+    wave: Option<String>,
     /// A worker keeps its line until it is done, so that lines do not jump.
     workers: Vec<Option<Busy>>,
 }
@@ -72,6 +74,7 @@ impl Board {
         Self {
             style,
             pace: None,
+            wave: None,
             workers: Vec::new(),
         }
     }
@@ -98,6 +101,13 @@ impl Board {
             RolloutEvent::AttemptFailedWillRetry { tenant, .. }
             | RolloutEvent::TenantPutOff { tenant } => self.end(tenant),
             RolloutEvent::TenantFinished { result, .. } => self.end(&result.tenant),
+            RolloutEvent::WaveStarted { wave } => self.wave = Some(clean(&wave.name)),
+            RolloutEvent::WaveSoaking { wave, .. } => self.between(&wave.name, "soaks"),
+            RolloutEvent::WaveChecking { wave } => self.between(&wave.name, "is checked"),
+            RolloutEvent::ApprovalAwaited { wave, .. } => {
+                self.between(&wave.name, "awaits approval");
+            }
+            RolloutEvent::WaveFinished { .. } => self.wave = None,
             RolloutEvent::CancelBegun { .. }
             | RolloutEvent::DeadlineNear { .. }
             | RolloutEvent::DatabaseLost { .. }
@@ -111,6 +121,10 @@ impl Board {
         if let Some(pace) = &mut self.pace {
             pace.apply(event, now);
         }
+    }
+
+    fn between(&mut self, wave: &str, what: &str) {
+        self.wave = Some(format!("{} {what}", clean(wave)));
     }
 
     fn start(&mut self, busy: Busy) {
@@ -164,6 +178,10 @@ impl Board {
             return String::new();
         };
         let mut text = format!(" {}/{} {} %", pace.done(), pace.to_migrate, pace.percent());
+        if let Some(wave) = &self.wave {
+            let wave = self.style.paint(Tone::Strong, wave);
+            text = format!("{text}  {wave}");
+        }
         let failed = pace.totals.failed;
         if failed > 0 {
             let failed = self.style.paint(Tone::Failure, &format!("{failed} failed"));

@@ -51,7 +51,7 @@ pub(super) fn write_causes(
 }
 
 /// `✗ 3 tenants at V12__unique_email.sql:4: 23505 could not …`
-fn headline(group: &FailureGroup, style: Style) -> String {
+pub(super) fn headline(group: &FailureGroup, style: Style) -> String {
     let tenants = count(group.tenants.len(), "tenant");
     let place = place(&group.example).map_or_else(String::new, |place| format!(" at {place}"));
     format!(

@@ -1,6 +1,7 @@
 //! What is seen: facts become words. Progress and notices go to stderr, results to stdout; JSON is
 //! a contract, text for people is not. A stream that breaks never changes a run.
 
+mod advice;
 mod board;
 mod causes;
 mod detail;
@@ -8,6 +9,9 @@ mod document;
 mod echo;
 mod ending;
 mod eta;
+mod excerpt;
+mod failures;
+mod gate;
 mod hold;
 mod lines;
 mod ndjson;
@@ -27,14 +31,19 @@ mod tenants;
 mod tests;
 mod throttling;
 mod undone;
+mod watching;
+mod waves;
 mod wording;
 
 pub use detail::{Recorded, status_detail};
 pub use document::{
-    Complaint, holds_released_document, holds_set_document, plan_document, run_document,
+    Complaint, approved_document, failures_document, gate_document, gate_line,
+    holds_released_document, holds_set_document, no_failures_document, plan_document, run_document,
     runless_document, runs_document, show_document, status_document, tenants_document,
-    write_document,
+    tenants_of_document, write_document,
 };
+pub use failures::{Cause, Statement, cause_names, causes, failures, no_failures, tenant_words};
+pub use gate::{arrived, gate};
 pub use hold::{HoldNews, holds_released, holds_set, tenants_are};
 pub use plan::plan;
 pub use runs::{runs, show};
@@ -44,7 +53,9 @@ pub use status::status;
 pub use style::{ColorChoice, Invocation, Screen, Stream, Style, shell_word};
 pub use summary::summary;
 pub use tenants::tenants;
-pub use wording::duration;
+pub use watching::Watching;
+pub use waves::approved;
+pub use wording::{duration, some_names};
 
 use crate::rollout::RolloutEvent;
 use sink::Sink;

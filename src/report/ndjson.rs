@@ -6,7 +6,9 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::Reporter;
-use super::document::{PaceRow, TenantKey, TenantRow, run_document, write_document};
+use super::document::{
+    HaltRow, PaceRow, TenantKey, TenantRow, WaveEvent, run_document, write_document,
+};
 use super::eta::Eta;
 use super::sink::Sink;
 use crate::migration::Version;
@@ -132,16 +134,25 @@ enum Line<'a> {
     CancelBegun {
         reason: &'static str,
         signal: Option<&'static str>,
+        halted: Option<HaltRow<'a>>,
         in_flight: usize,
     },
 }
 
 fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
     let line = match event {
-        RolloutEvent::RunStarted { .. } => match opening_line(event) {
-            Some(line) => line,
-            None => return Ok(()),
-        },
+        RolloutEvent::RunStarted { .. }
+        | RolloutEvent::CancelBegun { .. }
+        | RolloutEvent::DeadlineNear { .. }
+        | RolloutEvent::DatabaseLost { .. }
+        | RolloutEvent::DatabaseBack { .. }
+        | RolloutEvent::DatabaseGivenUp { .. }
+        | RolloutEvent::ConnectionsShort { .. }
+        | RolloutEvent::MeasureUnseen { .. } => {
+            let line = opening_line(event).or_else(|| stop_line(event));
+            let line = line.or_else(|| database_line(event));
+            return line.map_or(Ok(()), |line| write_document(out, &line));
+        }
         RolloutEvent::AttemptStarted {
             tenant,
             attempt,
@@ -154,9 +165,10 @@ fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
             pending: *pending,
             expected_ms: expected.map(milliseconds),
         },
-        RolloutEvent::TenantPutOff { tenant } => Line::TenantPutOff {
-            tenant: TenantKey::of(tenant),
-        },
+        RolloutEvent::TenantPutOff { tenant } => {
+            let tenant = TenantKey::of(tenant);
+            Line::TenantPutOff { tenant }
+        }
         RolloutEvent::TenantProgress { tenant, progress } => {
             progress_line(TenantKey::of(tenant), progress)
         }
@@ -175,20 +187,11 @@ fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
             result: TenantRow::of(result),
             totals: *totals,
         },
-        RolloutEvent::CancelBegun { .. } | RolloutEvent::DeadlineNear { .. } => {
-            match stop_line(event) {
-                Some(line) => line,
-                None => return Ok(()),
-            }
-        }
-        RolloutEvent::DatabaseLost { .. }
-        | RolloutEvent::DatabaseBack { .. }
-        | RolloutEvent::DatabaseGivenUp { .. }
-        | RolloutEvent::ConnectionsShort { .. }
-        | RolloutEvent::MeasureUnseen { .. } => match database_line(event) {
-            Some(line) => line,
-            None => return Ok(()),
-        },
+        RolloutEvent::WaveStarted { .. }
+        | RolloutEvent::WaveSoaking { .. }
+        | RolloutEvent::WaveChecking { .. }
+        | RolloutEvent::ApprovalAwaited { .. }
+        | RolloutEvent::WaveFinished { .. } => return write_wave(out, event),
         RolloutEvent::PaceChanged { database, change } => {
             return write_document(out, &PaceRow::of(database, *change));
         }
@@ -197,6 +200,10 @@ fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
         }
     };
     write_document(out, &line)
+}
+
+fn write_wave(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
+    WaveEvent::of(event).map_or(Ok(()), |line| write_document(out, &line))
 }
 
 fn opening_line(event: &RolloutEvent) -> Option<Line<'_>> {
@@ -234,10 +241,12 @@ fn stop_line(event: &RolloutEvent) -> Option<Line<'_>> {
         RolloutEvent::CancelBegun {
             reason,
             signal,
+            halt,
             in_flight,
         } => Line::CancelBegun {
             reason: reason_word(*reason),
             signal: signal.map(signal_word),
+            halted: halt.as_ref().map(HaltRow::of),
             in_flight: *in_flight,
         },
         RolloutEvent::DeadlineNear {

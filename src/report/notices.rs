@@ -9,10 +9,11 @@ use super::Verbosity;
 use super::eta::{self, Eta};
 use super::style::{Style, Tone};
 use super::throttling;
+use super::waves;
 use super::wording::{cause, clean, count, count_u64, duration, message, verb, version};
 use crate::rollout::{Pace, RolloutEvent};
 use crate::run::{
-    AttemptNumber, CancelReason, Outcome, PaceChange, Progress, StopSignal, TenantResult,
+    AttemptNumber, CancelReason, Halt, Outcome, PaceChange, Progress, StopSignal, TenantResult,
 };
 use crate::tenant::{DatabaseName, TenantId};
 
@@ -63,11 +64,18 @@ impl Notices {
             RolloutEvent::CancelBegun {
                 reason,
                 signal,
+                halt,
                 in_flight,
-            } => Some(
-                self.style
-                    .paint(Tone::Warning, &stopping(*reason, *signal, *in_flight)),
-            ),
+            } => {
+                let halt = halt.as_ref();
+                let text = stopping(*reason, *signal, halt, *in_flight);
+                Some(self.style.paint(Tone::Warning, &text))
+            }
+            RolloutEvent::WaveStarted { .. }
+            | RolloutEvent::WaveSoaking { .. }
+            | RolloutEvent::WaveChecking { .. }
+            | RolloutEvent::ApprovalAwaited { .. }
+            | RolloutEvent::WaveFinished { .. } => waves::notice(event, self.style),
             RolloutEvent::DeadlineNear {
                 left,
                 tenants,
@@ -295,7 +303,22 @@ fn nothing_more(left: Duration, tenants: usize, in_flight: usize) -> String {
     text
 }
 
-fn stopping(reason: CancelReason, signal: Option<StopSignal>, in_flight: usize) -> String {
+fn stopping(
+    reason: CancelReason,
+    signal: Option<StopSignal>,
+    halt: Option<&Halt>,
+    in_flight: usize,
+) -> String {
+    if let Some(halt) = halt {
+        let halted = waves::halted(halt);
+        return match in_flight {
+            0 => format!("! {halted}"),
+            _ => format!(
+                "! {halted}; no new tenant is started, {in_flight} in flight {}",
+                verb(in_flight, "finishes", "finish")
+            ),
+        };
+    }
     let tenants = count(in_flight, "tenant");
     match (reason, signal) {
         (CancelReason::Drain, Some(StopSignal::Interrupt)) => {

@@ -27,6 +27,17 @@ pub(super) struct Pace {
     pub(super) at_a_time: AtATime,
 }
 
+/// `41 tenants/s`.
+pub(super) fn rate_in_words(per_second: f64) -> String {
+    if per_second >= 9.95 {
+        format!("{per_second:.0} tenants/s")
+    } else if per_second >= 1.0 {
+        format!("{per_second:.1} tenants/s")
+    } else {
+        format!("{:.1} tenants/min", per_second * 60.0)
+    }
+}
+
 fn done(totals: Totals) -> u64 {
     totals.succeeded + totals.up_to_date + totals.failed
 }
@@ -89,15 +100,7 @@ impl Pace {
             Some(per_second) => self.at_that_rate(per_second),
             None => None,
         };
-        let rate = per_second.map(|per_second| {
-            if per_second >= 9.95 {
-                format!("{per_second:.0} tenants/s")
-            } else if per_second >= 1.0 {
-                format!("{per_second:.1} tenants/s")
-            } else {
-                format!("{:.1} tenants/min", per_second * 60.0)
-            }
-        });
+        let rate = per_second.map(rate_in_words);
         let parts: Vec<String> = rate.into_iter().chain(remaining.map(eta::words)).collect();
         (!parts.is_empty()).then(|| parts.join(", "))
     }

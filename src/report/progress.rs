@@ -15,10 +15,10 @@ use crate::rollout::RolloutEvent;
 
 /// How often the terminal is drawn, whatever happens: elapsed times move also where nothing does,
 /// and a million events cost no more than a thousand.
-const DRAW_EVERY: Duration = Duration::from_millis(125);
-const DRAWS_PER_SECOND: u8 = 10;
+pub(super) const DRAW_EVERY: Duration = Duration::from_millis(125);
+pub(super) const DRAWS_PER_SECOND: u8 = 10;
 /// Columns of the bar; indicatif wants them in the template.
-const BAR: usize = 24;
+pub(super) const BAR: usize = 24;
 
 /// Rows and columns of the terminal, asked at each draw: people resize windows.
 pub(super) type Size = fn() -> (u16, u16);
@@ -48,11 +48,12 @@ impl Progress {
         verbosity: Verbosity,
     ) -> Self {
         let board = Arc::new(Mutex::new(Board::new(style)));
-        let bar = ProgressBar::with_draw_target(Some(0), target).with_style(bar_style(
-            Arc::clone(&board),
-            size,
-            style,
-        ));
+        let drawn = Arc::clone(&board);
+        let text = move || {
+            let (rows, columns) = size();
+            lock(&drawn).text(Instant::now(), rows, columns, BAR)
+        };
+        let bar = ProgressBar::with_draw_target(Some(0), target).with_style(bar_style(text, style));
         Self {
             bar,
             board,
@@ -100,7 +101,11 @@ impl Drop for Progress {
     }
 }
 
-fn bar_style(board: Arc<Mutex<Board>>, size: Size, style: Style) -> ProgressStyle {
+/// A bar, and everything behind it.
+pub(super) fn bar_style(
+    text: impl Fn() -> String + Clone + Send + Sync + 'static,
+    style: Style,
+) -> ProgressStyle {
     let template = if style.color {
         format!("{{bar:{BAR}.green}}{{board}}")
     } else {
@@ -112,14 +117,12 @@ fn bar_style(board: Arc<Mutex<Board>>, size: Size, style: Style) -> ProgressStyl
         .with_key(
             "board",
             move |_: &ProgressState, out: &mut dyn fmt::Write| {
-                let (rows, columns) = size();
-                let text = lock(&board).text(Instant::now(), rows, columns, BAR);
-                let _ = out.write_str(&text);
+                let _ = out.write_str(&text());
             },
         )
 }
 
-fn stderr_size() -> (u16, u16) {
+pub(super) fn stderr_size() -> (u16, u16) {
     let (rows, columns) = console::Term::stderr().size();
     // a terminal that does not know its size says 0
     (

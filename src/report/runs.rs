@@ -12,6 +12,7 @@ use super::summary::{Step, write_next};
 use super::table::{Cell, Table};
 use super::throttling;
 use super::undone::write_undone;
+use super::waves::{write_halt, write_waves};
 use super::wording::{clean, count, count_u64, duration, names, version};
 use crate::ledger::{RunDetail, RunEventRecord, RunRecord, RunState, RunTenantRecord};
 use crate::run::{Outcome, PaceChange, RunOutcome, Totals};
@@ -110,6 +111,7 @@ pub fn show(
             "\n{attempts} did not succeed, retries included; each one: -v"
         )?;
     }
+    write_waves(out, &detail.waves, style)?;
     write_events(out, &detail.events, style, verbosity)?;
     write_next(out, &next_steps(run), style)
 }
@@ -171,6 +173,7 @@ fn write_header(out: &mut dyn Write, run: &RunRecord, style: Style) -> io::Resul
     if let Some(code) = run.exit_code {
         fact(out, "exit code", &code.to_string(), style)?;
     }
+    write_halt(out, run, style)?;
     fact(out, "tenants", &tally(run.totals), style)
 }
 

@@ -10,10 +10,12 @@ use super::safety::{self, Stepwise};
 use super::style::{Style, Tone};
 use super::throttling;
 use super::undone::write_undone;
+use super::waves;
 use super::wording::{clean, count, count_u64, duration, names, verb, version};
 use crate::migration::Version;
 use crate::run::{
-    ExitCode, FailureClass, FailureGroup, Outcome, RunOutcome, RunSummary, TenantResult,
+    ExitCode, FailureClass, FailureGroup, Halt, Outcome, RunId, RunOutcome, RunSummary,
+    TenantResult,
 };
 
 /// Writes the end of `migrate` and `resume`.
@@ -28,6 +30,12 @@ pub fn summary(
     verbosity: Verbosity,
 ) -> io::Result<()> {
     writeln!(out, "{}", headline(run, style))?;
+    if let Some(halt) = &run.halt {
+        let halted = waves::halted(halt);
+        let first = halted.chars().next().map(|c| c.to_ascii_uppercase());
+        let halted: String = first.into_iter().chain(halted.chars().skip(1)).collect();
+        writeln!(out, "{halted}")?;
+    }
     if let Some(throttled) = throttling::in_all(&run.throttled) {
         writeln!(out, "{}", style.paint(Tone::Warning, &throttled))?;
     }
@@ -102,36 +110,48 @@ pub(super) fn headline(run: &RunSummary, style: Style) -> String {
             };
             format!("{} in {took}{tally}", style.paint(Tone::Failure, &head))
         }
-        RunOutcome::Halted if totals.failed == 0 => {
-            style.paint(Tone::Failure, &format!("✗ Stopped after {took}")) + &tally
-        }
         RunOutcome::Halted => {
-            let head = format!("✗ Stopped by the failure budget after {took}");
-            format!("{}: {failed}{tally}", style.paint(Tone::Failure, &head))
-        }
-        RunOutcome::Interrupted => {
-            let word = match run.exit {
-                ExitCode::Terminated => "Terminated",
-                ExitCode::Deadline if run.error.is_none() && run.leaves_newcomers() => "Not stable",
-                ExitCode::Deadline => "Deadline reached",
-                _ => "Interrupted",
+            let is_gate = matches!(run.halt, Some(Halt::Gate { .. }));
+            let head = if is_gate {
+                style.paint(Tone::Warning, &format!("! Waits at a gate after {took}"))
+            } else {
+                style.paint(Tone::Failure, &format!("✗ Halted after {took}"))
             };
-            let done = totals.succeeded + totals.up_to_date;
-            let left = totals
-                .tenants
-                .saturating_sub(done + totals.failed + totals.held);
-            let failures = match totals.failed {
-                0 => String::new(),
-                n => format!(", {n} failed with {}", count_causes(&run.failures)),
-            };
-            let held = held_beside(run);
-            format!(
-                "{}: {done} of {tenants} done, {left} left{failures}{held}",
-                style.paint(Tone::Warning, &format!("! {word} after {took}"))
-            )
+            match totals.failed {
+                0 => format!("{head}{tally}"),
+                _ => format!("{head}: {failed}{tally}"),
+            }
         }
+        RunOutcome::Interrupted => interrupted(run, style),
         RunOutcome::Refused => style.paint(Tone::Failure, "✗ Refused: nothing was touched"),
     }
+}
+
+/// `! Terminated after 3 s: 12 of 200 tenants done, 188 left`.
+fn interrupted(run: &RunSummary, style: Style) -> String {
+    let totals = run.totals;
+    let word = match run.exit {
+        ExitCode::Terminated => "Terminated",
+        ExitCode::Deadline if run.error.is_none() && run.leaves_newcomers() => "Not stable",
+        ExitCode::Deadline => "Deadline reached",
+        _ => "Interrupted",
+    };
+    let done = totals.succeeded + totals.up_to_date;
+    let not_left = done + totals.failed + totals.held;
+    let left = totals.tenants.saturating_sub(not_left);
+    let failures = match totals.failed {
+        0 => String::new(),
+        n => format!(", {n} failed with {}", count_causes(&run.failures)),
+    };
+    format!(
+        "{}: {done} of {} done, {left} left{failures}{}",
+        style.paint(
+            Tone::Warning,
+            &format!("! {word} after {}", duration(run.duration))
+        ),
+        count_u64(totals.tenants, "tenant"),
+        held_beside(run)
+    )
 }
 
 /// `, 3 held`, where nothing else was done.
@@ -224,12 +244,22 @@ fn has_applied(tenant: &TenantResult, stem: &str) -> bool {
 /// A command, and when to type it.
 pub(super) type Step = (String, String);
 
+fn failures(run: &RunId) -> Step {
+    let what = "the statement, and what usually helps";
+    (format!("fleet failures {run}"), what.to_owned())
+}
+
 fn next_steps(run: &RunSummary) -> Vec<Step> {
     let totals = run.totals;
     let id = &run.run;
     let mut steps = Vec::new();
-    if totals.failed > 0 {
-        steps.push((format!("fleet show -v {id}"), "every attempt".to_owned()));
+    if let Some(halt) = &run.halt {
+        if totals.failed > 0 {
+            steps.push(failures(id));
+        }
+        steps.extend(waves::after_halt(halt, id));
+    } else if totals.failed > 0 {
+        steps.push(failures(id));
         let transient = |group: &FailureGroup| group.example.class == FailureClass::Transient;
         let when = if run.failures.iter().all(transient) {
             "may succeed as it is: locks, connections and the like were the cause"

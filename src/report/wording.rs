@@ -89,20 +89,33 @@ pub(super) fn clean(text: &str) -> String {
     clean_to(text, MESSAGE_CHARS)
 }
 
+/// A line of a file, blanks at its end included, without anything that could move a cursor.
+pub(super) fn clean_line(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        push_clean(&mut shown, c);
+    }
+    shown
+}
+
 fn clean_to(text: &str, max_chars: usize) -> String {
     let mut shown = String::new();
     let mut chars = text.trim_end().chars();
     for c in chars.by_ref().take(max_chars) {
-        if is_harmful(c) {
-            let _ = write!(shown, "{}", c.escape_default());
-        } else {
-            shown.push(c);
-        }
+        push_clean(&mut shown, c);
     }
     if chars.next().is_some() {
         let _ = write!(shown, "… ({} in all)", bytes(text.len()));
     }
     shown
+}
+
+fn push_clean(shown: &mut String, c: char) {
+    if is_harmful(c) {
+        let _ = write!(shown, "{}", c.escape_default());
+    } else {
+        shown.push(c);
+    }
 }
 
 fn is_harmful(c: char) -> bool {
@@ -156,6 +169,23 @@ pub(super) fn names<'a>(
         }
     }
     wrapped(&items, indent, width)
+}
+
+/// A few tenants on one line, `main/a, main/b and 3 more`.
+pub fn some_names(tenants: &[&TenantId]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<String> = tenants
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    let more = tenants.len().saturating_sub(SHOWN);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    shown.join(", ") + &more
 }
 
 /// Items with commas between them.

@@ -10,12 +10,11 @@ use super::dispatcher::Dispatcher;
 use super::event::RolloutEvent;
 use super::health::of_given_up;
 use super::queue::{Job, Queue, Recorded};
-use super::tally::Stopped;
 use super::worker::AttemptReport;
 use crate::ledger::{AfterAttempt, AttemptEnd, Ledger, Left, Past};
 use crate::migrator::{Knowledge, MigrateErrorCause, Task, TenantMigrator};
 use crate::plan::{Refusal, version_of};
-use crate::run::{CancelReason, Failure, FailureClass, Outcome, TenantResult};
+use crate::run::{Failure, FailureClass, Halt, Outcome, TenantResult};
 
 /// PostgreSQL has no room left for data or its log: every further tenant would fail for it.
 const DISK_FULL: &str = "53100";
@@ -297,6 +296,12 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
 
     fn tell(&mut self, job: Job, attempts: u32, verdict: Verdict) {
         self.forecast.finished(&job, verdict.outcome);
+        let tenant = &job.assignment.tenant.id;
+        self.waves.count(tenant, verdict.outcome);
+        let failure = verdict.failure.as_ref();
+        let failure = failure.filter(|_| verdict.outcome == Outcome::Failed);
+        let same = self.policy.same_failures;
+        self.waves.learn(&job.applied.migrations, failure, same);
         let result = self.tally.add(TenantResult {
             tenant: job.assignment.tenant.id,
             outcome: verdict.outcome,
@@ -312,14 +317,27 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         self.emit(RolloutEvent::TenantFinished {
             result,
             totals: self.tally.totals(),
-            outlook: self.forecast.outlook(&self.queue),
+            outlook: self.outlook(),
         });
     }
 
     pub(super) fn halt_if_budget_is_spent(&mut self) {
         let (failed, to_migrate) = (self.tally.failed_attempts(), self.tally.to_migrate());
-        if self.stopped.is_none() && self.policy.budget.is_spent(failed, to_migrate) {
-            self.begin_stop(Stopped::Budget, CancelReason::Drain);
+        if self.stopped.is_some() {
+            return;
+        }
+        let is_spent = self.policy.budget.is_spent(failed, to_migrate);
+        let halt = if is_spent {
+            Some(Halt::Budget { failed })
+        } else if self.queue.is_empty() && !self.waves.has_later() {
+            // nothing is left that could be spared
+            None
+        } else {
+            let bad = || self.waves.suspect().cloned().map(Halt::BadMigration);
+            self.waves.overspent().or_else(bad)
+        };
+        if let Some(halt) = halt {
+            self.halt(halt);
         }
     }
 

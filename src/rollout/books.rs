@@ -10,19 +10,24 @@ use super::deadline::Gate;
 use super::dispatcher::Dispatcher;
 use super::queue::Job;
 use super::tally::Stopped;
-use crate::ledger::{AttemptEnd, Claim, Closing, Entries, Ledger, LedgerError, Left, RunEvent};
+use crate::ledger::{
+    AttemptEnd, Claim, Closing, Entries, Ledger, LedgerError, Left, RunEvent, WaveEntry,
+};
 use crate::migrator::TenantMigrator;
-use crate::run::CancelReason;
+use crate::run::{Approval, CancelReason};
 
 /// How often what has ended is written though nothing needs to be claimed, so that another terminal
 /// sees it; every write is a heartbeat as well.
 pub(super) const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
+/// How often it is asked for the approval that a wave waits for.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
 /// Tenants claimed with one commit, at least: bookkeeping must cost little beside the tenants' own commits.
 const CLAIM_BATCH: usize = 48;
 
 /// A write to the ledger that has ended: the ledger, the claims that were in it, how it went.
-type Written<L> = (L, Vec<Job>, Result<(), LedgerError>);
+type Written<L> = (L, Vec<Job>, Result<Option<Approval>, LedgerError>);
 
 /// A write to the ledger, on its way.
 pub(super) type Writing<L> = JoinHandle<Written<L>>;
@@ -36,6 +41,8 @@ pub(super) struct Books<L> {
     pub(super) unwritten: Vec<AttemptEnd>,
     /// What has happened to the run beside its tenants. It costs no write of its own.
     pub(super) events: Vec<RunEvent>,
+    /// Where the waves are.
+    pub(super) waves: Vec<WaveEntry>,
     last_write: Instant,
     /// Outcomes that the closing of the run writes: those of tenants that were not attempted again.
     pub(super) left: Vec<Left>,
@@ -48,6 +55,7 @@ impl<L: Ledger> Books<L> {
             error: None,
             unwritten: Vec::new(),
             events: Vec::new(),
+            waves: Vec::new(),
             last_write: Instant::now(),
             left: Vec::new(),
         }
@@ -55,7 +63,7 @@ impl<L: Ledger> Books<L> {
 
     /// Whether nothing waits to be written that still can be.
     pub(super) fn is_written(&self) -> bool {
-        self.unwritten.is_empty() || self.ledger.is_none()
+        (self.unwritten.is_empty() && self.waves.is_empty()) || self.ledger.is_none()
     }
 
     /// Closes the run. Answers why it was not recorded to its end, where it was not.
@@ -83,14 +91,19 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             Vec::new()
         };
         let since = self.books.last_write.elapsed();
-        let flush = !self.books.unwritten.is_empty()
-            && (since >= FLUSH_EVERY || self.flights.is_empty() || !claims.is_empty());
+        let has_news = !self.books.unwritten.is_empty() || !self.books.waves.is_empty();
+        let awaits = self.waves.awaits();
+        let flush = (has_news
+            && (since >= FLUSH_EVERY || self.flights.is_empty() || !claims.is_empty()))
+            || (awaits.is_some() && since >= ASK_EVERY);
         if claims.is_empty() && !flush && since < self.policy.heartbeat {
             return None;
         }
         let entries = Entries {
             ended: std::mem::take(&mut self.books.unwritten),
             events: std::mem::take(&mut self.books.events),
+            waves: std::mem::take(&mut self.books.waves),
+            awaits,
             claims: claims
                 .iter()
                 .map(|job| Claim {
@@ -109,9 +122,12 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
 
     pub(super) fn on_written(&mut self, written: Result<Written<L>, JoinError>) {
         match written {
-            Ok((ledger, claims, Ok(()))) => {
+            Ok((ledger, claims, Ok(approval))) => {
                 self.books.ledger = Some(ledger);
                 self.claimed(claims);
+                if let Some(approval) = approval {
+                    self.on_approval(approval);
+                }
             }
             Ok((_, claims, Err(error))) => {
                 self.queue.return_unclaimed(claims);
@@ -142,6 +158,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     /// Without a ledger nothing new is touched; what is in flight finishes, and the histories know.
     fn lose_ledger(&mut self, error: LedgerError) {
         self.books.unwritten.clear();
+        self.books.waves.clear();
         self.books.error.get_or_insert(error);
         self.begin_stop(Stopped::Ledger, CancelReason::Drain);
     }

@@ -102,14 +102,16 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         let Some(deadline) = self.policy.deadline else {
             return;
         };
-        if self.queue.is_empty() {
+        if self.queue.is_empty() && !self.waves.has_later() {
             return;
         }
         let is_late = now >= deadline.last_call;
         if self.stopped.is_none() {
             let gate = Gate::new(&self.forecast, Some(deadline), now);
             let is_final = self.forecast.is_measured() || self.flights.is_empty();
-            if is_late || (is_final && !self.queue.any_fits(&gate)) {
+            let fits = |job| gate.admits(job);
+            let any_fits = self.queue.any_fits(&gate) || self.waves.later_jobs().any(fits);
+            if is_late || (is_final && !any_fits) {
                 self.begin_stop(Stopped::Deadline, CancelReason::Drain);
             }
         } else if is_late {
@@ -150,13 +152,13 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     }
 
     /// Why a stop has left a tenant without an attempt.
-    pub(super) fn reason_to_leave(&self, job: &Job) -> &'static str {
+    pub(super) fn reason_to_leave(&self, job: &Job) -> String {
         match &self.stopped {
             Some(Stopped::Deadline) if self.is_hopeless(job) => {
-                "not attempted: by the past it takes longer than all the time up to the deadline; give it a run without one"
+                "not attempted: by the past it takes longer than all the time up to the deadline; give it a run without one".to_owned()
             }
             Some(stopped) => stopped.reason(),
-            None => "",
+            None => String::new(),
         }
     }
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::books::{Books, FLUSH_EVERY, Writing};
 use super::deadline::Gate;
-use super::event::RolloutEvent;
+use super::event::{Outlook, RolloutEvent};
 use super::expect::expectations;
 use super::forecast::Forecast;
 use super::governor::Ticket;
@@ -23,6 +23,7 @@ use super::policy::RolloutPolicy;
 use super::queue::{Job, Queue};
 use super::shutdown::{StopRequest, StopWatch};
 use super::tally::{Stopped, Tally};
+use super::waves::{Checker, Operator, Step, Waves};
 use super::worker::{self, AttemptReport, Told};
 use super::{Rollout, RolloutEnd};
 use crate::crash;
@@ -41,6 +42,9 @@ pub(super) struct Dispatcher<M, L> {
     target: Option<crate::migration::Version>,
 
     pub(super) queue: Queue,
+    pub(super) waves: Waves,
+    pub(super) checker: Checker,
+    pub(super) operator: Operator,
     pub(super) tally: Tally,
     pub(super) forecast: Forecast,
     workers: JoinSet<AttemptReport>,
@@ -60,7 +64,10 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         let jobs = jobs(&rollout.plan, &rollout.pasts);
         Self {
             forecast: Forecast::new(&jobs),
-            queue: Queue::new(rollout.policy.concurrency.clone(), jobs.into_iter()),
+            queue: Queue::new(rollout.policy.concurrency.clone()),
+            waves: Waves::new(rollout.waves, jobs, &rollout.policy.concurrency),
+            checker: rollout.checker,
+            operator: rollout.operator,
             tally,
             migrator: rollout.migrator,
             policy: rollout.policy,
@@ -87,7 +94,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             concurrency: self.policy.concurrency.fleet.get(),
             pace: self.policy.concurrency.pace,
             totals: self.tally.totals(),
-            outlook: self.forecast.outlook(&self.queue),
+            outlook: self.outlook(),
             deadline: self
                 .policy
                 .deadline
@@ -104,6 +111,11 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         })
     }
 
+    /// What is left of the run.
+    pub(super) fn outlook(&self) -> Option<Outlook> {
+        self.forecast.outlook(&self.queue, self.waves.ahead())
+    }
+
     /// Nobody has to listen.
     pub(super) fn emit(&self, event: RolloutEvent) {
         let _ = self.events.send(event);
@@ -115,6 +127,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         if let Some(request) = stop.requested() {
             self.on_stop(request);
         }
+        self.begin_waves();
         self.begin_looks();
         let mut writing: Option<Writing<L>> = None;
         loop {
@@ -128,11 +141,16 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
                 writing = self.write_if_due();
             }
             if writing.is_none() && self.is_done() {
-                return;
+                match self.after_wave(Instant::now()) {
+                    Step::GoOn => continue,
+                    Step::Wait => {}
+                    Step::Over => return,
+                }
             }
             let now = Instant::now();
             let due = [
                 self.queue.next_due(),
+                self.waves.soaks_until(),
                 self.last_call(),
                 self.looks.next_due(now),
             ];
@@ -148,6 +166,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
                 Some(joined) = self.workers.join_next_with_id() => self.on_worker(joined),
                 Some(probed) = self.health.probed() => self.on_probe(probed),
                 Some(looked) = self.looks.looked() => self.on_looked(looked),
+                found = self.waves.checked() => self.on_checked(found),
                 written = async { writing.as_mut().expect("guarded").await }, if writing.is_some() => {
                     writing = None;
                     self.on_written(written);
@@ -175,7 +194,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
                     attempt: job.assignment.attempt,
                     pending: job.assignment.pending.len(),
                     expected: job.expected.map(|expected| expected.time),
-                    outlook: self.forecast.outlook(&self.queue),
+                    outlook: self.outlook(),
                 });
             }
             let task = self.workers.spawn(worker::attempt(
@@ -195,18 +214,25 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     /// Nothing new is started from here on. What is in flight finishes, unless the run is aborted; of
     /// what is in doubt it is still found out what has become of it.
     pub(super) fn begin_stop(&mut self, why: Stopped, reason: CancelReason) {
-        let event = match why {
+        let event = match &why {
             Stopped::Deadline => self.deadline_near(),
-            Stopped::Signal(_) | Stopped::Budget | Stopped::Ledger => RolloutEvent::CancelBegun {
-                reason,
-                signal: match why {
-                    Stopped::Signal(signal) => Some(signal),
-                    _ => None,
-                },
-                in_flight: self.flights.len(),
-            },
+            Stopped::Signal(_) | Stopped::Halted(_) | Stopped::Ledger => {
+                RolloutEvent::CancelBegun {
+                    reason,
+                    signal: match why {
+                        Stopped::Signal(signal) => Some(signal),
+                        _ => None,
+                    },
+                    halt: match &why {
+                        Stopped::Halted(halt) => Some(halt.clone()),
+                        _ => None,
+                    },
+                    in_flight: self.flights.len(),
+                }
+            }
         };
         self.stopped.get_or_insert(why);
+        self.waves.stop();
         self.queue.limits.stop();
         if reason == CancelReason::Abort {
             self.abort.cancel();
@@ -223,7 +249,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         } else {
             self.queue.drain()
         };
-        for job in left {
+        for job in left.into_iter().chain(self.waves.take_later()) {
             self.leave(job);
         }
     }
@@ -253,12 +279,15 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             .tally
             .summary(run, plan, self.stopped.as_ref(), started.elapsed());
         summary.newcomers = newcomers;
+        summary.waves = self.waves.summaries();
         summary.throttled = self.queue.limits.throttled(Instant::now());
         let closing = Closing {
             outcome: summary.outcome,
             exit_code: summary.exit.code(),
             left: std::mem::take(&mut self.books.left),
             events: std::mem::take(&mut self.books.events),
+            waves: std::mem::take(&mut self.books.waves),
+            halt: summary.halt.clone(),
         };
         crash::point("K11");
         let ledger_error = self.books.close(&closing).await;

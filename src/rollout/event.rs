@@ -7,8 +7,8 @@ use super::forecast::times;
 use super::policy::Pace;
 use crate::migration::Version;
 use crate::run::{
-    AttemptNumber, CancelReason, Failure, Measure, PaceChange, Progress, RunId, RunSummary,
-    StopSignal, TenantResult, Totals,
+    AttemptNumber, CancelReason, Failure, Halt, Measure, PaceChange, Progress, RunId, RunSummary,
+    StopSignal, TenantResult, Totals, WaveSummary,
 };
 use crate::tenant::{DatabaseName, TenantId};
 
@@ -35,6 +35,35 @@ pub enum RolloutEvent {
         outlook: Option<Outlook>,
         /// How long it is up to the deadline.
         deadline: Option<Duration>,
+    },
+    /// The tenants of a wave are started.
+    WaveStarted {
+        /// Which wave.
+        wave: Arc<WaveSummary>,
+    },
+    /// They are done, and nothing is started for a while.
+    WaveSoaking {
+        /// Which wave.
+        wave: Arc<WaveSummary>,
+        /// For how long.
+        soak: Duration,
+    },
+    /// It is being found out whether the wave is well.
+    WaveChecking {
+        /// Which wave.
+        wave: Arc<WaveSummary>,
+    },
+    /// The next wave waits for somebody's word.
+    ApprovalAwaited {
+        /// After which wave.
+        wave: Arc<WaveSummary>,
+        /// What is to be approved of.
+        run: RunId,
+    },
+    /// The next wave may begin.
+    WaveFinished {
+        /// After which wave.
+        wave: Arc<WaveSummary>,
     },
     /// A worker took a tenant.
     AttemptStarted {
@@ -132,8 +161,10 @@ pub enum RolloutEvent {
     CancelBegun {
         /// How far it goes.
         reason: CancelReason,
-        /// Who asked, None where it was the failure budget or a lost ledger.
+        /// Who asked, where it was a signal.
         signal: Option<StopSignal>,
+        /// Why no other tenant is started, where nobody asked.
+        halt: Option<Halt>,
         /// Tenants that are being worked on.
         in_flight: usize,
     },

@@ -6,6 +6,7 @@ use super::event::Outlook;
 use super::expect::Expected;
 use super::order::SHORT;
 use super::queue::{Job, Queue};
+use super::waves::Ahead;
 use crate::run::Outcome;
 
 /// What was expected, and what the run has found out about it.
@@ -90,12 +91,13 @@ impl Forecast {
     }
 
     /// What is left, for whoever reports it; None where the past says too little.
-    pub(super) fn outlook(&self, queue: &Queue) -> Option<Outlook> {
+    pub(super) fn outlook(&self, queue: &Queue, ahead: Ahead) -> Option<Outlook> {
         self.has_past.then(|| Outlook {
             left: self.left,
-            longest: queue.longest_next(),
+            longest: queue.longest_next().max(ahead.longest),
             correction: self.correction(),
-            slots: queue.slots(),
+            // a small wave is soon over
+            slots: queue.slots().max(ahead.slots),
         })
     }
 }

@@ -21,6 +21,7 @@ mod shutdown;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod waves;
 mod worker;
 
 use std::collections::HashMap;
@@ -35,9 +36,10 @@ pub use brake::{SessionLimit, ThrottleLimits};
 pub use deadline::Deadline;
 use dispatcher::Dispatcher;
 pub use event::{Outlook, RolloutEvent};
-pub use policy::{Concurrency, DatabaseLimits, FailureBudget, Pace, RetryPolicy, RolloutPolicy};
+pub use policy::{Concurrency, DatabaseLimits, Pace, RetryPolicy, RolloutPolicy};
 pub use shutdown::{StopHandle, StopRequest, StopWatch, stop_channel};
 pub use tally::settled;
+pub use waves::{CheckOrder, Checker, Operator, RolloutWave, SameFailures};
 
 use crate::ledger::{Ledger, LedgerError, Past};
 use crate::migrator::TenantMigrator;
@@ -59,6 +61,12 @@ pub struct Rollout<M, L> {
     pub resumes: Option<RunId>,
     /// What to do.
     pub plan: Plan,
+    /// Which of its tenants go together; none where all of them do.
+    pub waves: Vec<RolloutWave>,
+    /// Finds out whether a wave is well.
+    pub checker: Checker,
+    /// Whether somebody is there.
+    pub operator: Operator,
     /// How long its tenants took last time, as far as that is known.
     pub pasts: HashMap<TenantId, Past>,
     /// Tenants that have come since the plan was made; asked for at the end of a run that was not stopped.

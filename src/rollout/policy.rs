@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::brake::ThrottleLimits;
 use super::deadline::Deadline;
 use super::governor::FIRST_AT_A_TIME;
+use super::waves::SameFailures;
+use crate::run::FailureBudget;
 use crate::tenant::DatabaseName;
 
 /// How many tenants are worked on at a time.
@@ -72,6 +74,8 @@ pub struct RolloutPolicy {
     pub retry: RetryPolicy,
     /// When the run halts.
     pub budget: FailureBudget,
+    /// After how many failures of one kind a migration is taken for bad.
+    pub same_failures: SameFailures,
     /// How long a database may be out of reach before its tenants are given up.
     pub reconnect: Duration,
     /// How often the run gives a sign of life: well within the time that its lease lasts.
@@ -109,34 +113,6 @@ pub(super) fn back_off(tries: u32, first: Duration, longest: Duration, jitter: f
     pause.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
 }
 
-/// After how many failed tenants no new one is started.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum FailureBudget {
-    /// Failures never stop the run.
-    Unlimited,
-    /// That many tenants.
-    Tenants(NonZeroU32),
-    /// That share of the tenants of the run, in per cent, above 0 and at most 100.
-    Percent(f64),
-}
-
-impl FailureBudget {
-    /// Whether so many failures among so many tenants to migrate use the budget up.
-    pub fn is_spent(self, failed: u64, to_migrate: u64) -> bool {
-        match self {
-            Self::Unlimited => false,
-            Self::Tenants(limit) => failed >= u64::from(limit.get()),
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "counts of tenants are far below 2^52"
-            )]
-            Self::Percent(limit) => {
-                failed > 0 && failed as f64 * 100.0 >= limit * to_migrate as f64
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,14 +128,5 @@ mod tests {
         let ms = |n| Some(Duration::from_millis(n));
         assert_eq!(pauses, [ms(200), ms(400), ms(500), None]);
         assert_eq!(policy.pause_after(1, 1.0), ms(100));
-    }
-
-    #[test]
-    fn a_percentage_is_of_the_tenants_to_migrate() {
-        let five_percent = FailureBudget::Percent(5.0);
-        assert!(!five_percent.is_spent(0, 0));
-        assert!(!five_percent.is_spent(4, 100));
-        assert!(five_percent.is_spent(5, 100));
-        assert!(!FailureBudget::Unlimited.is_spent(1000, 1000));
     }
 }

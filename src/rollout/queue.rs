@@ -138,23 +138,28 @@ enum Next {
 /// Where every unfinished tenant is that no worker has.
 pub(super) struct Queue {
     concurrency: Concurrency,
+    /// How many tenants at a time over the whole fleet: the run's number, or a wave's that is less.
+    at_a_time: usize,
     pub(super) limits: Limits,
     lanes: BTreeMap<DatabaseName, Lane>,
     waiting: Vec<(Instant, Job)>,
 }
 
 impl Queue {
-    pub(super) fn new(concurrency: Concurrency, jobs: impl Iterator<Item = Job>) -> Self {
-        let mut queue = Self {
+    pub(super) fn new(concurrency: Concurrency) -> Self {
+        Self {
             limits: Limits::new(concurrency.clone()),
+            at_a_time: concurrency.fleet.get(),
             concurrency,
             lanes: BTreeMap::new(),
             waiting: Vec::new(),
-        };
-        for job in jobs {
-            queue.append(job);
         }
-        queue
+    }
+
+    /// No more than so many tenants at a time from here on, where that is less than the run may have.
+    pub(super) fn limit_to(&mut self, tenants: Option<usize>) {
+        let fleet = self.concurrency.fleet.get();
+        self.at_a_time = tenants.map_or(fleet, |tenants| tenants.min(fleet));
     }
 
     fn lane(&mut self, database: &DatabaseName) -> &mut Lane {
@@ -163,7 +168,7 @@ impl Queue {
     }
 
     /// Puts a tenant in its place in its database's queue.
-    fn append(&mut self, job: Job) {
+    pub(super) fn append(&mut self, job: Job) {
         self.lane(&job.database().clone()).pending.insert(job);
     }
 
@@ -289,7 +294,7 @@ impl Queue {
     /// is taken or nothing is claimed that may be started.
     pub(super) fn start_next(&mut self, gate: &Gate) -> Option<Job> {
         let total: usize = self.lanes.values().map(|lane| lane.in_flight).sum();
-        if total >= self.concurrency.fleet.get() {
+        if total >= self.at_a_time {
             return None;
         }
         let (_, next, database) = self
@@ -347,7 +352,7 @@ impl Queue {
                     .min(lane.in_flight + lane.len())
             })
             .sum();
-        slots.min(self.concurrency.fleet.get())
+        slots.min(self.at_a_time)
     }
 
     /// The longest that is expected of those tenants that come next.

@@ -56,7 +56,11 @@ fn queue(fleet: usize, each: usize, jobs: Vec<Job>) -> Queue {
         throttle: ThrottleLimits::NONE,
         databases,
     };
-    Queue::new(concurrency, jobs.into_iter())
+    let mut queue = Queue::new(concurrency);
+    for job in jobs {
+        queue.append(job);
+    }
+    queue
 }
 
 fn names(jobs: &[Job]) -> Vec<String> {

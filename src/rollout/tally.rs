@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::plan::{Action, Plan, TenantPlan};
 use crate::run::{
-    ExitCode, Failure, FailureClass, Outcome, RunId, RunOutcome, RunSummary, StopSignal,
+    ExitCode, Failure, FailureClass, Halt, Outcome, RunId, RunOutcome, RunSummary, StopSignal,
     TenantResult, Totals, group_failures,
 };
 use crate::tenant::TenantId;
@@ -22,12 +22,12 @@ pub(super) struct Tally {
 }
 
 /// Why a run stopped before it had gone through its tenants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Stopped {
     /// By a signal.
     Signal(StopSignal),
-    /// By the failure budget.
-    Budget,
+    /// By the failure budget, a check or a gate.
+    Halted(Halt),
     /// Nothing that is left would be done before the deadline.
     Deadline,
     /// The ledger cannot be written any more.
@@ -36,14 +36,15 @@ pub(super) enum Stopped {
 
 impl Stopped {
     /// Why a tenant was not attempted.
-    pub(super) fn reason(&self) -> &'static str {
-        match self {
+    pub(super) fn reason(&self) -> String {
+        let reason = match self {
+            Self::Halted(halt) => return halt.reason_to_leave(),
             Self::Signal(StopSignal::Interrupt) => "not attempted: the run was stopped by SIGINT",
             Self::Signal(StopSignal::Terminate) => "not attempted: the run was stopped by SIGTERM",
             Self::Deadline => "not attempted: it would not have been done before the deadline",
-            Self::Budget => "not attempted: the failure budget (rollout.max_failures) was spent",
             Self::Ledger => "not attempted: the control database was lost",
-        }
+        };
+        reason.to_owned()
     }
 }
 
@@ -149,6 +150,10 @@ impl Tally {
             needs_somebody: self.gave_up_database || is_futile,
         };
         let (outcome, exit) = verdict(&self.totals, undone, stopped);
+        let halt = match stopped {
+            Some(Stopped::Halted(halt)) if outcome == RunOutcome::Halted => Some(halt.clone()),
+            _ => None,
+        };
         RunSummary {
             run,
             outcome,
@@ -158,6 +163,8 @@ impl Tally {
             tenants,
             failures,
             newcomers: Vec::new(),
+            waves: Vec::new(),
+            halt,
             rounds: Vec::new(),
             throttled: Vec::new(),
             error: None,
@@ -184,6 +191,8 @@ fn verdict(totals: &Totals, left: Undone, stopped: Option<&Stopped>) -> (RunOutc
     match stopped {
         Some(Stopped::Ledger) if undone == 0 => (RunOutcome::Succeeded, ExitCode::Unexpected),
         Some(Stopped::Ledger) => (RunOutcome::Interrupted, ExitCode::Unexpected),
+        // every tenant is there, and not well
+        Some(Stopped::Halted(Halt::Check { .. })) => (RunOutcome::Halted, ExitCode::Halted),
         _ if undone == 0 => (RunOutcome::Succeeded, ExitCode::Done),
         Some(Stopped::Signal(StopSignal::Interrupt)) => {
             (RunOutcome::Interrupted, ExitCode::Interrupted)
@@ -191,7 +200,7 @@ fn verdict(totals: &Totals, left: Undone, stopped: Option<&Stopped>) -> (RunOutc
         Some(Stopped::Signal(StopSignal::Terminate)) => {
             (RunOutcome::Interrupted, ExitCode::Terminated)
         }
-        Some(Stopped::Budget) => (RunOutcome::Halted, ExitCode::Halted),
+        Some(Stopped::Halted(_)) => (RunOutcome::Halted, ExitCode::Halted),
         // the deadline's code says that another run is all it takes, which a failure makes untrue
         Some(Stopped::Deadline) if totals.failed == 0 && !left.needs_somebody => {
             (RunOutcome::Interrupted, ExitCode::Deadline)
@@ -263,6 +272,11 @@ mod tests {
         };
         let gone = Undone { gone: 1, ..NONE };
         let interrupt = Stopped::Signal(StopSignal::Interrupt);
+        let spent = Stopped::Halted(Halt::Budget { failed: 1 });
+        let unwell = Stopped::Halted(Halt::Check {
+            wave: "canary".to_owned(),
+            problem: "it is not".to_owned(),
+        });
         assert_eq!(verdict(&all_done, NONE, None).1, ExitCode::Done);
         assert_eq!(verdict(&all_done, NONE, Some(&interrupt)).1, ExitCode::Done);
         assert_eq!(
@@ -279,12 +293,11 @@ mod tests {
             verdict(&skipped, NONE, Some(&interrupt)).1,
             ExitCode::Interrupted
         );
-        assert_eq!(
-            verdict(&skipped, NONE, Some(&Stopped::Budget)).1,
-            ExitCode::Halted
-        );
+        assert_eq!(verdict(&skipped, NONE, Some(&spent)).1, ExitCode::Halted);
 
         assert_eq!(verdict(&skipped, gone, None).1, ExitCode::Done);
+        assert_eq!(verdict(&all_done, NONE, Some(&spent)).1, ExitCode::Done);
+        assert_eq!(verdict(&all_done, NONE, Some(&unwell)).1, ExitCode::Halted);
         let held = Totals {
             skipped: 2,
             held: 1,

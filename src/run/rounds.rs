@@ -32,6 +32,7 @@ impl RunSummary {
             all.tenants.extend(earlier.tenants.iter().cloned());
             all.throttled.extend(earlier.throttled.iter().cloned());
         }
+        all.waves = runs.iter().flat_map(|run| run.waves.clone()).collect();
         all.tenants.sort_by(|a, b| a.tenant.cmp(&b.tenant));
         all.duration = took;
         if all.exit == ExitCode::Done && all.leaves_newcomers() {

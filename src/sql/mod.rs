@@ -2,6 +2,7 @@
 //! whether the file may be run at all. Pure text work that agrees with PostgreSQL's own lexer;
 //! no grammar: what the server refuses, the server reports.
 
+mod excerpt;
 mod inspect;
 mod kind;
 mod lexer;
@@ -11,6 +12,7 @@ mod place;
 mod split;
 mod step;
 
+pub use excerpt::{Excerpt, Pointer, excerpt};
 pub use inspect::{Finding, Script, inspect};
 pub use kind::{StatementKind, TransactionWord, kind};
 pub use place::{place_at, place_of_character};

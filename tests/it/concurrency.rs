@@ -120,7 +120,7 @@ fn each_database_keeps_to_its_own_ceiling() {
     let gates = [small.hold_lock(SHUT), large.hold_lock(SHUT)];
     let samplers = [small.sample_backends(), large.sample_backends()];
 
-    let child = fleet.spawn(&["-o", "json", "migrate"]);
+    let child = fleet.spawn(&["-o", "json", "migrate", "--no-canary"]);
     wait_until("both databases are busy to their ceilings", || {
         gates.each_ref().map(LockGuard::waiters) == [2, 5]
     });
@@ -153,7 +153,7 @@ fn a_slow_tenant_does_not_hold_up_the_others() {
         .set("execution.lock_timeout", "2m");
     let gate = db.hold_lock(SHUT);
 
-    let child = fleet.spawn(&["migrate"]);
+    let child = fleet.spawn(&["migrate", "--no-canary"]);
     wait_until("all others are done", || migrated(&db) == schemas.len() - 1);
     assert_eq!(gate.waiters(), 1, "the slow one still runs");
     gate.release();
@@ -177,7 +177,7 @@ fn a_slow_database_does_not_hold_up_another() {
         .set("databases.0.max_connections", 2);
     let gate = slow.hold_lock(SHUT);
 
-    let child = fleet.spawn(&["migrate"]);
+    let child = fleet.spawn(&["migrate", "--no-canary"]);
     wait_until("the quick database is done", || {
         migrated(&quick) == free.len()
     });

@@ -2,6 +2,8 @@
 
 mod contract;
 mod embedded;
+mod failures;
+mod gate;
 mod guards;
 mod inventory;
 mod ledger;
@@ -22,4 +24,6 @@ mod stopping;
 mod terminal;
 mod throttle;
 mod until_stable;
+mod watch;
+mod waves;
 mod windows;

@@ -164,6 +164,7 @@ fn lists_of_tenants_are_wrapped_to_a_narrow_terminal() {
         db.execute(&format!("DROP TABLE {schema}.probe"));
     }
     fleet.write_migration("V3__more", "INSERT INTO probe (version) VALUES (3);\n");
+    let fleet = fleet.set("rollout.same_failures", 0);
     fleet.fleet(&["migrate"]).assert_code(4);
 
     let terminal = Terminal::start(&fleet, &["status"], "xterm-256color", 40);

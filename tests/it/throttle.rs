@@ -401,7 +401,7 @@ fn claims_are_few_while_a_run_is_throttled() {
         .set("execution.lock_timeout", "2m")
         .set("throttle.lock_waits", 3);
     let (held, _queue) = queue_of(&db, 4);
-    let child = fleet.spawn(&["migrate"]);
+    let child = fleet.spawn(&["migrate", "--no-canary"]);
     wait_for(&child, "! database main is paused");
     let claims = || -> i64 {
         db.query_one("SELECT count(*) FROM fleet_control.run_tenants WHERE state = 'claimed'")

@@ -105,7 +105,7 @@ execution:
   lock_timeout: 30
   retry: { attempts: 0, backoff: 1m }
 rollout:
-  waves: [{ share: 5% }]
+  waves: [{ count: some }]
   max_failures: few
 ";
     let Err(ConfigError::Invalid { problems, .. }) = parse(text) else {
@@ -134,14 +134,14 @@ rollout:
             ("execution.lock_timeout", 17),
             ("execution.retry.attempts", 18),
             ("execution.retry.max_backoff", 18),
-            ("rollout.waves", 20),
+            ("rollout.waves[0].count", 20),
             ("rollout.max_failures", 21),
         ]
     );
     let shown = error(text);
     assert!(shown.contains("fleet.yaml:17: `execution.lock_timeout` needs a unit: `30s`"));
     assert!(shown.contains("`databases[0].url` needs the environment variable UNSET"));
-    assert!(shown.contains("waves are not in this version"));
+    assert!(shown.contains("`rollout.waves[0].count` must be a number of tenants or a percentage"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::pace::RecordedRow;
+use super::waves::{HaltRow, WaveRecordRow};
 use super::{Each, TenantKey};
 use crate::ledger::{AttemptRecord, RunDetail, RunRecord, RunTenantRecord};
 use crate::migration::Version;
@@ -18,7 +19,7 @@ struct RunsDocument<T> {
 }
 
 #[derive(Serialize)]
-struct RunRow<'a> {
+pub(super) struct RunRow<'a> {
     run: &'a str,
     command: &'a str,
     resumes: Option<&'a str>,
@@ -31,11 +32,13 @@ struct RunRow<'a> {
     started_by: &'a str,
     fleet_version: &'a str,
     exit_code: Option<u8>,
+    halted: Option<HaltRow<'a>>,
+    what_changed: Option<&'a str>,
     totals: Totals,
 }
 
 impl<'a> RunRow<'a> {
-    fn of(run: &'a RunRecord) -> Self {
+    pub(super) fn of(run: &'a RunRecord) -> Self {
         let duration = Duration::try_from_secs_f64(run.duration_s).unwrap_or_default();
         Self {
             run: run.id.as_str(),
@@ -50,6 +53,8 @@ impl<'a> RunRow<'a> {
             started_by: &run.started_by,
             fleet_version: &run.fleet_version,
             exit_code: run.exit_code,
+            halted: run.halt.as_ref().map(HaltRow::recorded),
+            what_changed: run.what_changed.as_deref(),
             totals: run.totals,
         }
     }
@@ -72,6 +77,7 @@ struct ShowDocument<'a, T, A, E> {
     failed_attempts: A,
     failures: Causes,
     events: E,
+    waves: Vec<WaveRecordRow<'a>>,
 }
 
 /// Groups that only exist for this document.
@@ -149,6 +155,7 @@ pub fn show_document(detail: &RunDetail) -> impl Serialize + '_ {
         failed_attempts: Each::of(&detail.failed_attempts, AttemptRow::of),
         failures: Causes(recorded_failures(detail)),
         events: Each::of(&detail.events, RecordedRow::of),
+        waves: detail.waves.iter().map(WaveRecordRow::of).collect(),
     }
 }
 

@@ -1,22 +1,29 @@
 //! JSON documents, the contract with scripts: structs in the order of their keys, and lists that
 //! are serialized row by row from what is there, so that 10,000 tenants need no second copy.
 
+mod failures;
+mod gate;
 mod hold;
 mod ledger;
 mod pace;
 mod plan;
 mod run;
+mod waves;
 
 use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
+pub use failures::{failures_document, no_failures_document, tenants_of_document};
+pub use gate::{gate_document, gate_line};
 pub use hold::{holds_released_document, holds_set_document};
 pub use ledger::{runs_document, show_document, tenants_document};
 pub(super) use pace::PaceRow;
 pub use plan::{plan_document, status_document};
 pub use run::{Complaint, run_document, runless_document};
 pub(super) use run::{TenantKey, TenantRow};
+pub use waves::approved_document;
+pub(super) use waves::{HaltRow, WaveEvent};
 
 use crate::run::FailureGroup;
 use crate::tenant::TenantId;

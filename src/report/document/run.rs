@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::pace::ThrottledRow;
+use super::waves::{HaltRow, WaveRow};
 use super::{Each, causes};
 use crate::migration::Version;
 use crate::run::{
@@ -21,6 +22,8 @@ struct RunDocument<'a, T, F> {
     tenants: T,
     failures: F,
     new: Vec<TenantKey<'a>>,
+    waves: Vec<WaveRow<'a>>,
+    halted: Option<HaltRow<'a>>,
     throttled: Vec<ThrottledRow<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rounds: Vec<RoundRow<'a>>,
@@ -141,6 +144,8 @@ pub fn run_document(summary: &RunSummary) -> impl Serialize + '_ {
         tenants: Each::of(&summary.tenants, TenantRow::of),
         failures: causes(&summary.failures),
         new: summary.newcomers.iter().map(TenantKey::of).collect(),
+        waves: summary.waves.iter().map(WaveRow::of).collect(),
+        halted: summary.halt.as_ref().map(HaltRow::of),
         throttled: summary.throttled.iter().map(ThrottledRow::of).collect(),
         rounds: summary
             .rounds

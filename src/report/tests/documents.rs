@@ -10,7 +10,7 @@ use super::*;
 use crate::plan::{Plan, TenantState};
 use crate::run::{CancelReason, StopSignal};
 
-const FAILURE: &str = r#"{"migration":"V12__unique_email","statement":1,"line":4,"sqlstate":"23505","class":"permanent","message":"could not create unique index \"users_email_key\"","detail":"Key (email)=(ann@example.com) is duplicated.","hint":null,"context":null,"blocked_by":null}"#;
+const FAILURE: &str = r#"{"migration":"V12__unique_email","statement":1,"line":4,"column":null,"sqlstate":"23505","class":"permanent","message":"could not create unique index \"users_email_key\"","detail":"Key (email)=(ann@example.com) is duplicated.","hint":null,"context":null,"blocked_by":null}"#;
 
 fn sample() -> RunSummary {
     let tenants = vec![
@@ -28,7 +28,7 @@ fn expected_run() -> String {
         r#"{"database":"main","schema":"b\n","outcome":"failed","from":11,"to":11,"applied":[],"attempts":1,"duration_ms":12,"reason":null,"failure":"#,
         FAILURE,
         r#","notes":[]},{"database":"main","schema":"c","outcome":"skipped","from":11,"to":11,"applied":[],"attempts":0,"duration_ms":12,"reason":"not begun","failure":null,"notes":[]}],"#,
-        r#""failures":[{"count":1,"sqlstate":"23505","migration":"V12__unique_email","message":"could not create unique index \"users_email_key\"","tenants":["main/b\n"]}],"new":[],"throttled":[]}"#,
+        r#""failures":[{"count":1,"sqlstate":"23505","migration":"V12__unique_email","message":"could not create unique index \"users_email_key\"","tenants":["main/b\n"]}],"new":[],"waves":[],"halted":null,"throttled":[]}"#,
         "\n",
     ]
     .concat()
@@ -103,6 +103,7 @@ fn events_and_the_document_as_the_last_line() {
         RolloutEvent::CancelBegun {
             reason: CancelReason::Drain,
             signal: Some(StopSignal::Interrupt),
+            halt: None,
             in_flight: 8,
         },
         ended(sample()),
@@ -118,12 +119,12 @@ fn events_and_the_document_as_the_last_line() {
         "\n",
         r#"{"event":"migration_started","database":"main","schema":"a","migration":"V12__unique_email"}"#,
         "\n",
-        r#"{"event":"attempt_failed","database":"main","schema":"a","attempt":1,"retry_in_ms":200,"failure":{"migration":"V11__orders","statement":null,"line":2,"sqlstate":"55P03","class":"transient","message":"canceling statement due to lock timeout","detail":null,"hint":null,"context":null,"blocked_by":"pid 4711, psql, idle in transaction for 2 h"}}"#,
+        r#"{"event":"attempt_failed","database":"main","schema":"a","attempt":1,"retry_in_ms":200,"failure":{"migration":"V11__orders","statement":null,"line":2,"column":null,"sqlstate":"55P03","class":"transient","message":"canceling statement due to lock timeout","detail":null,"hint":null,"context":null,"blocked_by":"pid 4711, psql, idle in transaction for 2 h"}}"#,
         "\n",
         r#"{"event":"tenant_finished","database":"main","schema":"a","outcome":"succeeded","from":11,"to":12,"applied":["V12__unique_email"],"attempts":1,"duration_ms":12,"reason":null,"failure":null,"notes":[],"#,
         totals,
         "}\n",
-        r#"{"event":"cancel_begun","reason":"drain","signal":"SIGINT","in_flight":8}"#,
+        r#"{"event":"cancel_begun","reason":"drain","signal":"SIGINT","halted":null,"in_flight":8}"#,
         "\n",
         &expected_run(),
     ];

@@ -22,6 +22,8 @@ fn record(state: RunState) -> RunRecord {
         set_fingerprint: "00ff".to_owned(),
         started_by: "ann@ci pid 7".to_owned(),
         fleet_version: "0.1.0".to_owned(),
+        halt: None,
+        what_changed: None,
         exit_code: Some(4),
         totals: Totals {
             tenants: 5,
@@ -77,6 +79,7 @@ pub(super) fn detail() -> RunDetail {
             tried("c", 1, lock_timeout()),
             tried("c", 2, failure()),
         ],
+        waves: Vec::new(),
         events: Vec::new(),
     }
 }
@@ -155,7 +158,7 @@ fn documents_of_runs() {
     let text = written(|out| write_document(out, &runs_document(&[detail().run])));
     assert_eq!(
         text,
-        r#"{"runs":[{"run":"20261123-161004-7f3a","command":"migrate","resumes":null,"state":"failed","started_at":"2026-11-23T16:10:04Z","finished_at":"2026-11-23T16:10:08Z","duration_ms":4200,"target":12,"set_fingerprint":"00ff","started_by":"ann@ci pid 7","fleet_version":"0.1.0","exit_code":4,"totals":{"tenants":5,"succeeded":1,"up_to_date":1,"failed":2,"interrupted":0,"skipped":0,"held":0}}]}
+        r#"{"runs":[{"run":"20261123-161004-7f3a","command":"migrate","resumes":null,"state":"failed","started_at":"2026-11-23T16:10:04Z","finished_at":"2026-11-23T16:10:08Z","duration_ms":4200,"target":12,"set_fingerprint":"00ff","started_by":"ann@ci pid 7","fleet_version":"0.1.0","exit_code":4,"halted":null,"what_changed":null,"totals":{"tenants":5,"succeeded":1,"up_to_date":1,"failed":2,"interrupted":0,"skipped":0,"held":0}}]}
 "#
     );
     let mut small = detail();
@@ -168,7 +171,7 @@ fn documents_of_runs() {
     assert!(header.starts_with(r#"{"run":"20261123-161004-7f3a","command":"migrate""#));
     assert_eq!(
         lists,
-        r#"{"database":"main","schema":"b","outcome":"up_to_date","claimed":true,"from":11,"to":null,"attempts":1,"duration_ms":12,"reason":null},{"database":"main","schema":"c","outcome":"failed","claimed":true,"from":11,"to":null,"attempts":1,"duration_ms":12,"reason":null}],"failed_attempts":[{"database":"main","schema":"c","attempt":2,"ended_at":"2026-11-23T16:10:05Z","duration_ms":12,"outcome":"failed","applied":[],"failure":{"migration":"V12__unique_email","statement":1,"line":4,"sqlstate":"23505","class":"permanent","message":"could not create unique index \"users_email_key\"","detail":"Key (email)=(ann@example.com) is duplicated.","hint":null,"context":null,"blocked_by":null},"notes":[]}],"failures":[{"count":1,"sqlstate":"23505","migration":"V12__unique_email","message":"could not create unique index \"users_email_key\"","tenants":["main/c"]}],"events":[]}
+        r#"{"database":"main","schema":"b","outcome":"up_to_date","claimed":true,"from":11,"to":null,"attempts":1,"duration_ms":12,"reason":null},{"database":"main","schema":"c","outcome":"failed","claimed":true,"from":11,"to":null,"attempts":1,"duration_ms":12,"reason":null}],"failed_attempts":[{"database":"main","schema":"c","attempt":2,"ended_at":"2026-11-23T16:10:05Z","duration_ms":12,"outcome":"failed","applied":[],"failure":{"migration":"V12__unique_email","statement":1,"line":4,"column":null,"sqlstate":"23505","class":"permanent","message":"could not create unique index \"users_email_key\"","detail":"Key (email)=(ann@example.com) is duplicated.","hint":null,"context":null,"blocked_by":null},"notes":[]}],"failures":[{"count":1,"sqlstate":"23505","migration":"V12__unique_email","message":"could not create unique index \"users_email_key\"","tenants":["main/c"]}],"events":[],"waves":[]}
 "#
     );
 }

@@ -25,6 +25,7 @@ pub(super) fn cancel(reason: CancelReason, signal: Option<StopSignal>) -> Rollou
     RolloutEvent::CancelBegun {
         reason,
         signal,
+        halt: None,
         in_flight: 8,
     }
 }

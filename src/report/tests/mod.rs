@@ -126,6 +126,8 @@ fn summary_of(outcome: RunOutcome, exit: ExitCode, tenants: Vec<TenantResult>) -
         failures: group_failures(failures),
         tenants,
         newcomers: Vec::new(),
+        waves: Vec::new(),
+        halt: None,
         rounds: Vec::new(),
         throttled: Vec::new(),
         error: None,

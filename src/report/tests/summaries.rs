@@ -54,8 +54,8 @@ fn three_failures_with_one_cause() {
 Nothing is half applied: each failed migration was rolled back.
 
 Next:
-  fleet show -v 20261123-161004-7f3a  every attempt
-  fleet resume 20261123-161004-7f3a   when the cause is mended; tenants that are done are not touched again
+  fleet failures 20261123-161004-7f3a  the statement, and what usually helps
+  fleet resume 20261123-161004-7f3a    when the cause is mended; tenants that are done are not touched again
 "
     );
 }
@@ -95,8 +95,8 @@ fn two_causes_and_refused_tenants() {
 Nothing is half applied: each failed migration was rolled back.
 
 Next:
-  fleet show -v 20261123-161004-7f3a  every attempt
-  fleet resume 20261123-161004-7f3a   when the cause is mended; tenants that are done are not touched again
+  fleet failures 20261123-161004-7f3a  the statement, and what usually helps
+  fleet resume 20261123-161004-7f3a    when the cause is mended; tenants that are done are not touched again
 "
     );
 }
@@ -209,9 +209,9 @@ fn two_thousand_causes_do_not_scroll_away() {
         .collect();
     let run = summary_of(RunOutcome::Halted, ExitCode::Halted, tenants);
     let text = shown(&run);
-    assert!(text.starts_with(
-        "✗ Stopped by the failure budget after 4.2 s: 2000 of 2000 tenants failed with 2000 causes\n"
-    ));
+    assert!(
+        text.starts_with("✗ Halted after 4.2 s: 2000 of 2000 tenants failed with 2000 causes\n")
+    );
     assert!(text.contains("… and 1990 tenants with 1990 other causes\n"));
     assert!(text.lines().count() < 40);
     assert!(text.len() < 10_000);

@@ -2,6 +2,7 @@
 
 mod deadlines;
 mod pacing;
+mod waves;
 
 use std::collections::{HashMap, VecDeque};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -13,10 +14,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::ledger::{Closing, Entries};
+use crate::ledger::{Closing, Entries, WaveEntry};
 use crate::migrator::{Applied, Assignment, MigrateError, MigrateErrorCause, Pressure, Task};
 use crate::plan::{Action, HistorySnapshot, TenantPlan};
-use crate::run::{Failure, FailureClass, Progress};
+use crate::run::{Approval, Failure, FailureBudget, FailureClass, Progress};
 use crate::tenant::{DatabaseName, Presence, SchemaName, Tenant};
 
 /// What a tenant does in one attempt.
@@ -119,15 +120,36 @@ impl TenantMigrator for Scripted {
 
 /// Takes everything at once and remembers how the run was closed.
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Option<Closing>>>);
+struct Memory(Arc<Mutex<Remembered>>);
+
+#[derive(Default)]
+struct Remembered {
+    closing: Option<Closing>,
+    /// Where the waves were, one after the other.
+    waves: Vec<WaveEntry>,
+    /// How often an approval was asked for, and when it is given.
+    asked: usize,
+    approves_after: Option<usize>,
+}
 
 impl Ledger for Memory {
-    async fn record(&mut self, _entries: &Entries) -> Result<(), LedgerError> {
-        Ok(())
+    async fn record(&mut self, entries: &Entries) -> Result<Option<Approval>, LedgerError> {
+        let mut memory = self.0.lock().unwrap();
+        memory.waves.extend(entries.waves.iter().cloned());
+        let asked = entries.awaits.is_some();
+        memory.asked += usize::from(asked);
+        let is_given = asked
+            && memory
+                .approves_after
+                .is_some_and(|times| memory.asked >= times);
+        let by = || "on-call".to_owned();
+        Ok(is_given.then(|| Approval { by: by() }))
     }
 
     async fn close(&mut self, closing: &Closing) -> Result<(), LedgerError> {
-        *self.0.lock().unwrap() = Some(closing.clone());
+        let mut memory = self.0.lock().unwrap();
+        memory.waves.extend(closing.waves.iter().cloned());
+        memory.closing = Some(closing.clone());
         Ok(())
     }
 }
@@ -139,12 +161,19 @@ struct Script {
     pasts: HashMap<TenantId, Past>,
     concurrency: usize,
     deadline: Option<Duration>,
+    waves: Vec<RolloutWave>,
+    /// Names of waves that are not well.
+    unwell: Vec<&'static str>,
+    operator: Operator,
+    same_failures: u32,
+    memory: Memory,
 }
 
 /// What came of it.
 struct Told {
     end: RolloutEnd,
     closing: Closing,
+    waves: Vec<WaveEntry>,
     events: Vec<RolloutEvent>,
     took: Duration,
 }
@@ -157,6 +186,11 @@ impl Script {
             pasts: HashMap::new(),
             concurrency,
             deadline: None,
+            waves: Vec::new(),
+            unwell: Vec::new(),
+            operator: Operator::Absent,
+            same_failures: 0,
+            memory: Memory::default(),
         }
     }
 
@@ -199,7 +233,7 @@ impl Script {
             tenants: NonZeroUsize::new(self.concurrency).unwrap(),
             index_builds: NonZeroUsize::MIN,
         };
-        let memory = Memory::default();
+        let memory = self.memory;
         let rollout = Rollout {
             migrator: Arc::new(Scripted {
                 script: Mutex::new(self.each),
@@ -219,6 +253,7 @@ impl Script {
                     max_backoff: Duration::from_secs(4),
                 },
                 budget: FailureBudget::Unlimited,
+                same_failures: self.same_failures,
                 reconnect: Duration::from_mins(1),
                 heartbeat: Duration::from_secs(3),
                 deadline: self.deadline.and_then(|span| Deadline::new(started, span)),
@@ -229,6 +264,9 @@ impl Script {
                 target: Some(1),
                 tenants: self.tenants,
             },
+            waves: self.waves,
+            checker: checker(self.unwell),
+            operator: self.operator,
             pasts: self.pasts,
             newcomers: Box::pin(async { Vec::new() }),
         };
@@ -236,14 +274,30 @@ impl Script {
         let (sender, mut events) = mpsc::unbounded_channel();
         let end = rollout.run(watch, sender).await;
         let took = started.elapsed();
-        let closing = memory.0.lock().unwrap().clone();
+        let mut memory = memory.0.lock().unwrap();
         Told {
             end,
-            closing: closing.expect("the run is closed"),
+            closing: memory.closing.take().expect("the run is closed"),
+            waves: std::mem::take(&mut memory.waves),
             events: std::iter::from_fn(|| events.try_recv().ok()).collect(),
             took,
         }
     }
+}
+
+/// Finds these waves unwell.
+fn checker(unwell: Vec<&'static str>) -> Checker {
+    Box::new(move |order| {
+        let is_unwell = unwell.contains(&order.wave.as_str());
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if is_unwell {
+                Err("unwell".to_owned())
+            } else {
+                Ok(())
+            }
+        })
+    })
 }
 
 impl Told {

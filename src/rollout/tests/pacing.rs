@@ -72,10 +72,10 @@ struct Records {
 }
 
 impl Ledger for Records {
-    async fn record(&mut self, entries: &Entries) -> Result<(), LedgerError> {
+    async fn record(&mut self, entries: &Entries) -> Result<Option<Approval>, LedgerError> {
         self.writes.fetch_add(1, Ordering::Relaxed);
         self.events.lock().unwrap().extend(entries.events.clone());
-        Ok(())
+        Ok(None)
     }
 
     async fn close(&mut self, closing: &Closing) -> Result<(), LedgerError> {
@@ -117,6 +117,9 @@ impl Running {
             run: RunId::new("20261123-161004-7f3a"),
             resumes: None,
             plan: plan(tenants),
+            waves: Vec::new(),
+            checker: Box::new(|_| Box::pin(async { Ok(()) })),
+            operator: Operator::Absent,
             pasts: HashMap::new(),
             newcomers: Box::pin(async { Vec::new() }),
         };
@@ -176,6 +179,7 @@ fn policy(pace: Pace) -> RolloutPolicy {
             max_backoff: Duration::ZERO,
         },
         budget: FailureBudget::Unlimited,
+        same_failures: 0,
         reconnect: Duration::from_secs(10),
         heartbeat: Duration::from_secs(3),
         deadline: None,

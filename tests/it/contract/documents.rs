@@ -40,6 +40,8 @@ fn the_document_of_a_run_without_anything_to_do() {
             }],
             "failures": [],
             "new": [],
+            "waves": [],
+            "halted": null,
             "throttled": [],
         })
     );
@@ -194,6 +196,7 @@ fn the_document_of_show() {
                 }],
                 "failures": expected_run()["failures"],
                 "events": [],
+                "waves": [],
             })]
         )
     );
@@ -238,6 +241,8 @@ fn expected_run() -> Value {
             "message": "could not create unique index \"one_each\"", "tenants": ["main/tenant_0002"],
         }],
         "new": [],
+        "waves": [],
+        "halted": null,
         "throttled": [],
     })
 }
@@ -251,7 +256,7 @@ fn failed_tenant() -> Value {
 
 fn failure() -> Value {
     json!({
-        "migration": "V2__unique", "statement": 1, "line": 2, "sqlstate": "23505", "class": "permanent",
+        "migration": "V2__unique", "statement": 1, "line": 2, "column": null, "sqlstate": "23505", "class": "permanent",
         "message": "could not create unique index \"one_each\"", "detail": "Key (version)=(1) is duplicated.",
         "hint": null, "context": null, "blocked_by": null,
     })
@@ -266,7 +271,8 @@ fn run_row(state: &str, code: i32, target: i32, totals: &Value) -> Value {
     json!({
         "run": "string", "command": "migrate", "resumes": null, "state": state, "started_at": "string",
         "finished_at": "string", "duration_ms": "number", "target": target, "set_fingerprint": "string",
-        "started_by": "string", "fleet_version": "string", "exit_code": code, "totals": totals,
+        "started_by": "string", "fleet_version": "string", "exit_code": code,
+        "halted": null, "what_changed": null, "totals": totals,
     })
 }
 

@@ -2,8 +2,10 @@
 
 use crate::support::{Run, Server, TestDatabase, TestFleet, assert_nothing_left, tenants};
 
-const SELECTION: [&str; 3] = [
+const SELECTION: [&str; 5] = [
     "--tenant <GLOB>",
+    "--only <DATABASE/SCHEMA>...",
+    "--tenants-from <FILE>",
     "--database <NAME>",
     "--label <KEY=VALUE>",
 ];
@@ -47,6 +49,9 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("release", &["[TENANT]..."]),
     ("runs", &["--limit <N>"]),
     ("show", &["[RUN]"]),
+    ("failures", &["[RUN]", "--tenants-of <CAUSE>"]),
+    ("watch", &["[RUN]"]),
+    ("gate", &["--min-version <VERSION>", "--wait <DURATION>"]),
     ("embedded", &["start", "stop", "url"]),
     ("init", &[]),
 ];
@@ -61,6 +66,9 @@ fn help_lists_every_command() {
         "resume",
         "runs",
         "show",
+        "failures",
+        "watch",
+        "gate",
         "tenants",
         "reconcile",
         "hold",
@@ -86,6 +94,7 @@ fn each_commands_help_names_its_flags() {
         "hold",
         "pin",
         "release",
+        "gate",
     ];
     for command in selecting {
         let help = help(&[command, "--help"]);

@@ -1,0 +1,190 @@
+//! Which tenants of a run go together: by the config and the command line, or as the run has it that is carried on.
+
+use std::collections::{BTreeSet, HashMap};
+use std::num::NonZeroU32;
+
+use super::error::Refusal;
+use super::fleet::{Fleet, Found};
+use super::options::WaveArguments;
+use crate::check::{CheckedDatabase, WaveChecker};
+use crate::config;
+use crate::ledger::{LeftWave, NewRunWave};
+use crate::plan::{self, Action, Plan, WaveRule, WaveSelector, WaveSize};
+use crate::rollout::{Checker, RolloutWave};
+use crate::run::{WaveNumber, WaveState, WaveTerms};
+use crate::tenant::{Tenant, TenantId};
+
+/// A run over no more tenants than that has no canary of its own accord.
+const SMALL_RUN: usize = 20;
+
+/// The name of a first wave that only has a size.
+const CANARY: &str = "canary";
+
+/// Where the waves of a run come from.
+pub(super) enum WaveSource {
+    /// From the config and the command line.
+    Asked(WaveArguments),
+    /// From the run that is carried on.
+    Left(Vec<LeftWave>),
+}
+
+impl WaveSource {
+    /// Divides a plan. None where all tenants go together.
+    pub(super) fn divide(&self, fleet: &Fleet, plan: &Plan) -> Vec<RolloutWave> {
+        match self {
+            Self::Asked(arguments) => asked(&fleet.config.rollout, arguments, plan),
+            Self::Left(left) => carried_on(left, plan),
+        }
+    }
+
+    /// A wave that nobody of the fleet can ever be in is a typo, and a canary that nobody is in lets all others
+    /// through. What the command line leaves out is nobody's mistake.
+    pub(super) fn check(
+        &self,
+        config: &config::Rollout,
+        found: &Found,
+        is_whole: bool,
+    ) -> Result<(), Refusal> {
+        let Self::Asked(arguments) = self else {
+            return Ok(());
+        };
+        if !is_whole {
+            return Ok(());
+        }
+        let all = || found.selected.iter().chain(&found.others);
+        for rule in rules(config, arguments, 0) {
+            if !all().any(|tenant| rule.selector.admits(tenant)) {
+                return Err(Refusal::EmptyWave(rule.terms.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The waves as they are asked for.
+fn rules(config: &config::Rollout, arguments: &WaveArguments, to_migrate: usize) -> Vec<WaveRule> {
+    let mut rules = if arguments.waves.is_empty() {
+        config.waves.clone()
+    } else {
+        arguments.waves.clone()
+    };
+    let of_itself = config
+        .canary
+        .filter(|_| rules.is_empty() && !arguments.no_canary && to_migrate > SMALL_RUN);
+    if let Some(tenants) = arguments.canary.or(of_itself) {
+        rules.insert(0, canary(tenants));
+    }
+    for (index, rule) in rules.iter_mut().enumerate() {
+        if rule.terms.name.is_empty() {
+            rule.terms.name = format!("wave-{}", index + 1);
+        }
+    }
+    rules
+}
+
+fn canary(tenants: NonZeroU32) -> WaveRule {
+    WaveRule {
+        selector: WaveSelector {
+            size: WaveSize::Tenants(tenants),
+            ..WaveSelector::default()
+        },
+        terms: WaveTerms::named(CANARY),
+    }
+}
+
+fn to_migrate(plan: &Plan) -> Vec<&Tenant> {
+    let pending = plan.tenants.iter();
+    let pending = pending.filter(|tenant| matches!(tenant.action, Action::Migrate(_)));
+    pending.map(|tenant| &tenant.tenant).collect()
+}
+
+fn asked(config: &config::Rollout, arguments: &WaveArguments, plan: &Plan) -> Vec<RolloutWave> {
+    let tenants = to_migrate(plan);
+    let rules = rules(config, arguments, tenants.len());
+    if rules.is_empty() || tenants.is_empty() {
+        return Vec::new();
+    }
+    let waves = plan::divide(&tenants, &rules).into_iter();
+    let waves = waves.map(|wave| RolloutWave {
+        number: wave.number,
+        terms: wave.terms,
+        members: wave.tenants.clone(),
+        tenants: wave.tenants,
+        state: WaveState::Pending,
+        approved_by: None,
+    });
+    waves.collect()
+}
+
+/// The waves of an earlier run, with those of their tenants that are left.
+fn carried_on(left: &[LeftWave], plan: &Plan) -> Vec<RolloutWave> {
+    let mut pending: BTreeSet<TenantId> = to_migrate(plan)
+        .into_iter()
+        .map(|tenant| tenant.id.clone())
+        .collect();
+    let mut waves: Vec<RolloutWave> = left
+        .iter()
+        .map(|wave| RolloutWave {
+            number: wave.record.wave,
+            terms: wave.record.terms.clone(),
+            tenants: wave
+                .members
+                .iter()
+                .filter(|tenant| pending.remove(tenant))
+                .cloned()
+                .collect(),
+            members: wave.members.clone(),
+            state: wave.record.state,
+            approved_by: wave.record.approved_by.clone(),
+        })
+        .collect();
+    // tenants that the earlier run had not to migrate go with the last
+    if let Some(last) = waves.last_mut() {
+        last.tenants.extend(pending.iter().cloned());
+        last.members.extend(pending);
+    }
+    waves
+}
+
+/// What is written down of the waves of a new run.
+pub(super) fn records(waves: &[RolloutWave]) -> Vec<NewRunWave> {
+    let records = waves.iter().map(|wave| NewRunWave {
+        wave: wave.number,
+        terms: wave.terms.clone(),
+        state: wave.state,
+        approved_by: wave.approved_by.clone(),
+    });
+    records.collect()
+}
+
+/// In which wave each tenant is.
+pub(super) fn numbers(waves: &[RolloutWave]) -> HashMap<&TenantId, WaveNumber> {
+    let of = |wave: &'_ RolloutWave| wave.number;
+    waves
+        .iter()
+        .flat_map(|wave| wave.tenants.iter().map(move |tenant| (tenant, of(wave))))
+        .collect()
+}
+
+impl Fleet {
+    /// Finds out whether a wave is well.
+    pub(super) fn checker(&self) -> Checker {
+        let databases = self.config.databases.iter();
+        let databases = databases.filter_map(|database| {
+            let checked = CheckedDatabase {
+                pool: self.pool(&database.name)?.clone(),
+                search_path: database.search_path.clone(),
+            };
+            Some((database.name.clone(), checked))
+        });
+        let checker = WaveChecker::new(databases.collect());
+        Box::new(move |order| {
+            let checker = checker.clone();
+            Box::pin(async move {
+                checker
+                    .check(&order.wave, &order.check, &order.members)
+                    .await
+            })
+        })
+    }
+}
