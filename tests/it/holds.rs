@@ -388,3 +388,33 @@ fn an_older_control_schema_holds_nobody() {
         .assert_code(0);
     assert_eq!(fleet.json(&["plan"], 0)["totals"]["migrate"], 3);
 }
+
+/// Who is held is in no wave: the canary is of those that are migrated.
+#[test]
+fn a_held_tenant_is_nobody_s_canary() {
+    let db = TestDatabase::create(Server::A);
+    let schemas = tenants(&db, 22);
+    let fleet = TestFleet::new(&db).probe_migrations(1..=1);
+    fleet.json(&["hold", "tenant_0001", "--reason", "import"], 0);
+    let run = fleet.json(&["migrate"], 0);
+    assert_eq!(totals(&run, &["succeeded", "skipped", "held"]), [21, 1, 1]);
+    let waves = run["waves"].as_array().expect("waves");
+    let sizes: Vec<String> = waves
+        .iter()
+        .map(|wave| format!("{} {}", wave["name"], wave["totals"]["succeeded"]))
+        .collect();
+    assert_eq!(sizes, [r#""canary" 2"#, r#""rest" 19"#]);
+    assert_applied_exactly_once(&db, &schemas[..1], &[]);
+    assert_applied_exactly_once(&db, &schemas[1..], &[1]);
+}
+
+/// Whoever follows the run from elsewhere sees the same end.
+#[test]
+fn a_run_that_left_who_is_held_is_a_success_to_whoever_watches() {
+    let (_db, _, fleet) = three_at_v1();
+    fleet.json(&["hold", "tenant_0001", "--reason", "import"], 0);
+    let run = fleet.json(&["migrate"], 0);
+    let name = run["run"].as_str().expect("a name");
+    fleet.fleet(&["watch", name]).assert_code(0);
+    fleet.fleet(&["failures", name]).assert_code(0);
+}
