@@ -1,5 +1,6 @@
 //! Migrations: the files of a set as refinery knows them, and what fleet knows beyond that.
 
+mod fix;
 mod step;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher13x128};
 
+pub use fix::{Fix, FixBody};
 pub use step::{IndexBuild, ObjectName, Settlement, Step, StepKind};
 
 /// A migration's version. refinery's, built with `int8-versions`, so that timestamps fit.

@@ -1,5 +1,6 @@
 //! Runs: what is recorded of one execution of a plan, and how it ended.
 
+mod act;
 mod budget;
 mod cause;
 mod rounds;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use act::Act;
 pub use budget::FailureBudget;
 pub use cause::CauseName;
 pub use rounds::Round;

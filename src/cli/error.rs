@@ -91,12 +91,20 @@ pub(super) enum Refusal {
         "name the tenants whose statement you have looked at: --tenant GLOB, --database or --label"
     )]
     NothingSelected,
+    /// An act without a word about whom.
+    #[error("name the tenants to {0}: TENANT…, --database or --label ('*' for all of them)")]
+    NobodyNamed(&'static str),
+    /// A run that is typed again instead.
+    #[error("run {run} is a {command}, which is not carried on")]
+    NotResumable {
+        /// Which run.
+        run: String,
+        /// Its command.
+        command: String,
+    },
     /// `settle` where nothing is in doubt.
     #[error("no selected tenant has a statement in doubt")]
     NothingInDoubt,
-    /// `hold`, `pin` or `release` without a word about whom.
-    #[error("name the tenants: {0} TENANT …, or --tenant GLOB, --database, --label")]
-    NobodyNamed(&'static str),
     /// `release` of what is not held.
     #[error("no tenant is held or pinned that the selection matches: {selection}")]
     NothingHeld {
@@ -166,12 +174,13 @@ impl Refusal {
             | Self::NothingRuns
             | Self::NothingSelected
             | Self::NothingInDoubt
-            | Self::NobodyNamed(_)
             | Self::NothingHeld { .. }
             | Self::UntilIsPast { .. }
             | Self::UntilTooFar
             | Self::NobodyWaits
             | Self::NotWaiting(_)
+            | Self::NobodyNamed(_)
+            | Self::NotResumable { .. }
             | Self::UnknownDatabase { .. } => ExitCode::Usage,
             Self::NotApproved { .. } | Self::NothingChanged { .. } => ExitCode::Halted,
             Self::NoTenants(_)
@@ -194,7 +203,6 @@ impl Refusal {
             Self::Deadline => Some(
                 "no run was recorded that could be resumed: type the same command again, with more time",
             ),
-            Self::NobodyNamed(_) => Some("--tenant '*' means all of them"),
             Self::NothingHeld { .. } => Some("fleet status names those that are"),
             Self::EmptyWave(_) => Some(
                 "fleet tenants lists the names and labels that there are; a wave that takes nobody would let everybody through",
@@ -215,11 +223,15 @@ impl Refusal {
             Self::NoTenants(_) => Some(
                 "if that is right, as before the first customer, say tenants.allow_empty: true",
             ),
+            Self::NotResumable { .. } => Some(
+                "type the command again: what is done is left out; fleet resume without a name carries on the last migrate",
+            ),
             Self::UnknownDatabase { .. }
             | Self::NoSuchCause { .. }
             | Self::NoAnswer(_)
             | Self::Server { .. }
             | Self::Overlap(_)
+            | Self::NobodyNamed(_)
             | Self::NothingSelected
             | Self::NothingInDoubt
             | Self::UntilIsPast { .. }

@@ -174,7 +174,7 @@ pub(super) async fn hold(
     arguments: &HoldArguments,
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
-    let selection = arguments.tenants.selection("fleet hold")?;
+    let selection = arguments.tenants.selection("hold")?;
     let fleet = Fleet::open(global, Needed::Tenants(&selection), output).await?;
     let asked = Asked {
         kind: HoldKind::Hold,
@@ -197,7 +197,7 @@ pub(super) async fn pin(
     arguments: &PinArguments,
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
-    let selection = arguments.tenants.selection("fleet pin")?;
+    let selection = arguments.tenants.selection("pin")?;
     let fleet = Fleet::open(global, Needed::Tenants(&selection), output).await?;
     let asked = Asked {
         kind: HoldKind::Pin(arguments.to),
@@ -277,7 +277,7 @@ pub(super) async fn release(
     arguments: &ReleaseArguments,
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
-    let selection = arguments.tenants.selection("fleet release")?;
+    let selection = arguments.tenants.selection("release")?;
     // a tenant that is gone, or whose server is down, may be released; who has a label only its server knows
     let needed = if selection.labels.is_empty() {
         Needed::Control

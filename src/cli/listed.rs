@@ -11,7 +11,7 @@ use crate::tenant::TenantId;
 /// Exactly these tenants.
 #[derive(Args, Debug, Clone, Default)]
 pub(super) struct Listed {
-    /// Exactly these tenants, as fleet failures --tenants-of prints them (RUN goes in front)
+    /// Exactly these tenants, as fleet failures --tenants-of prints them; takes all words behind it
     #[arg(long, value_name = "DATABASE/SCHEMA", num_args = 1.., value_parser = parse_tenant)]
     pub(super) only: Vec<TenantId>,
 

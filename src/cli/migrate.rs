@@ -8,6 +8,7 @@ use std::thread;
 use anyhow::Context;
 use tokio::sync::mpsc;
 
+use super::deed::Deed;
 use super::fleet::{Fleet, Found, Needed};
 use super::lease;
 use super::open::{find_writable, looking};
@@ -25,7 +26,7 @@ use crate::report::{self, Reporter, Stepwise};
 use crate::rollout::{
     Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, RolloutWave, settled,
 };
-use crate::run::{ExitCode, RunId, RunSummary};
+use crate::run::{Act, ExitCode, RunId, RunSummary};
 use crate::tenant::DatabaseName;
 
 /// Plans and migrates.
@@ -74,6 +75,7 @@ async fn migrate(
     let is_whole = arguments.selection.typed().is_none() && target == set.head();
     let order = |round| Order {
         command: "migrate",
+        deed: None,
         resumes: None,
         takes_over: if is_whole && round == Round::First {
             TakeOver::Every
@@ -103,10 +105,12 @@ async fn migrate(
     rounds.execute(lease, tenants, stop).await
 }
 
-/// What `migrate` and `resume` have in common once they know their tenants.
+/// What `migrate`, `resume` and the acts have in common once they know their tenants.
 pub(super) struct Order {
-    /// `migrate` or `resume`.
+    /// `migrate`, `resume`, or the word of an act.
     pub(super) command: &'static str,
+    /// What is done beside migrating, or instead.
+    pub(super) deed: Option<Deed>,
     /// The run that is carried on.
     pub(super) resumes: Option<RunId>,
     /// Of which earlier runs it does all that they left.
@@ -178,10 +182,13 @@ impl Order {
         let planned = async {
             let held = restraints::read(fleet, lease.control(), ControlState::Current);
             let (plan, held) = tokio::try_join!(planned, held)?;
+            if let Some(deed) = &self.deed {
+                return Ok(deed.plan(restraints::apply_to_act(held, plan), set));
+            }
+            restraints::tell_of_idle_windows(fleet, &self.selection, &tenants, output);
             Ok(restraints::apply(held, self.windows, plan, output))
         };
         let plan = stop.planning(planned).await?;
-        restraints::tell_of_idle_windows(fleet, &self.selection, &tenants, output);
         let policy = self.policy(fleet, &plan, stop.deadline);
         fleet.warm_up(&plan, &policy.concurrency);
         let waves = self.waves.divide(fleet, &plan);
@@ -191,8 +198,13 @@ impl Order {
                 Patience { reconnect, until },
             )
             .await?;
+        let mut migrator = fleet.migrator(set, &plan, opened.dead_sessions);
+        if let Some(deed) = &self.deed {
+            migrator = migrator.with_work(deed.work(&opened.run));
+        }
+        let act = self.deed.as_ref().map(|deed| deed.act);
         let rollout = Rollout {
-            migrator: Arc::new(fleet.migrator(set, &plan, opened.dead_sessions)),
+            migrator: Arc::new(migrator),
             ledger: opened.ledger,
             policy,
             run: opened.run,
@@ -204,7 +216,7 @@ impl Order {
             pasts: opened.pasts,
             plan,
         };
-        let (events, reporter) = report_to(output, set, self.ending)?;
+        let (events, reporter) = report_to(output, set, (act, self.ending))?;
         let end = rollout.run(stop.watch.clone(), events).await;
         let undelivered = joined(reporter);
         // the run has its document; what follows is for stderr and the exit code
@@ -238,6 +250,7 @@ impl Order {
             .collect::<Vec<_>>();
         NewRun {
             command: self.command,
+            act: self.deed.as_ref().map(|deed| deed.record(plan, set)),
             resumes: self.resumes.clone(),
             takes_over: self.takes_over,
             target: self.target,
@@ -328,10 +341,14 @@ pub(super) fn delivered(exit: ExitCode, undelivered: Option<String>, output: &Ou
 pub(super) fn report_to(
     output: &Output,
     set: &MigrationSet,
-    ending: Ending,
+    (act, ending): (Option<Act>, Ending),
 ) -> anyhow::Result<(mpsc::UnboundedSender<RolloutEvent>, Reporting)> {
     let stepwise = Stepwise::of(set);
-    let mut reporters = report::for_run(output.format, output.screen, output.verbosity, stepwise);
+    let (format, screen, verbosity) = (output.format, output.screen, output.verbosity);
+    let mut reporters = match act {
+        Some(act) => report::for_act(act, format, screen, verbosity, stepwise),
+        None => report::for_run(format, screen, verbosity, stepwise),
+    };
     let (sender, mut events) = mpsc::unbounded_channel();
     let reporter = thread::Builder::new()
         .name("report".to_owned())

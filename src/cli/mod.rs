@@ -1,7 +1,10 @@
 //! The command line: what can be typed, which command it means, and what the process exits with.
 
+mod act_options;
+mod acts;
 mod approve;
 mod control;
+mod deed;
 mod embedded;
 mod error;
 mod failures;
@@ -115,9 +118,7 @@ async fn dispatch(
         Command::Tenants(arguments) => {
             unless_stopped(watch, tenants::execute(global, &arguments, output)).await
         }
-        Command::Runs(arguments) => {
-            unless_stopped(watch, runs::list(global, &arguments, output)).await
-        }
+        Command::Runs(runs) => unless_stopped(watch, runs::list(global, &runs, output)).await,
         Command::Approve(arguments) => {
             unless_stopped(watch, approve::execute(global, &arguments, output)).await
         }
@@ -137,15 +138,19 @@ async fn dispatch(
         Command::Settle(arguments) => {
             unless_stopped(watch, settle::execute(global, &arguments, output)).await
         }
-        Command::Hold(arguments) => {
-            unless_stopped(watch, hold::hold(global, &arguments, output)).await
+        Command::Repair(arguments) => {
+            Box::pin(acts::repair(global, &arguments, output, stop)).await
         }
-        Command::Release(arguments) => {
-            unless_stopped(watch, hold::release(global, &arguments, output)).await
+        Command::Skip(arguments) => Box::pin(acts::skip(global, &arguments, output, stop)).await,
+        Command::Baseline(arguments) => {
+            Box::pin(acts::baseline(global, &arguments, output, stop)).await
         }
-        Command::Pin(arguments) => {
-            unless_stopped(watch, hold::pin(global, &arguments, output)).await
+        Command::AcceptDivergent(arguments) => {
+            Box::pin(acts::accept_divergent(global, &arguments, output, stop)).await
         }
+        Command::Hold(hold) => unless_stopped(watch, hold::hold(global, &hold, output)).await,
+        Command::Release(end) => unless_stopped(watch, hold::release(global, &end, output)).await,
+        Command::Pin(pin) => unless_stopped(watch, hold::pin(global, &pin, output)).await,
         Command::Init => unless_stopped(watch, control::init(global, output)).await,
         Command::Embedded(arguments) => {
             unless_stopped(watch, embedded::execute(global, &arguments, output)).await

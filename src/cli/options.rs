@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::act_options::{AcceptArguments, BaselineArguments, RepairArguments, SkipArguments};
 use super::failures::FailuresArguments;
 use super::gate::GateArguments;
 use super::hold::{HoldArguments, PinArguments, ReleaseArguments};
@@ -150,6 +151,14 @@ pub(super) enum Command {
     Reconcile(ReconcileArguments),
     /// Say what became of a statement that an interruption has left in doubt
     Settle(SettleArguments),
+    /// Run SQL once in tenants, then migrate them, in one transaction
+    Repair(RepairArguments),
+    /// Record a pending migration of tenants as applied, without running it
+    Skip(SkipArguments),
+    /// Give tenants a history that have tables and none, without running anything
+    Baseline(BaselineArguments),
+    /// Take files as they are now that were edited after tenants had applied them
+    AcceptDivergent(AcceptArguments),
     /// Leave tenants alone, until a time or until they are released
     Hold(HoldArguments),
     /// Take tenants no further than a version, until a time or until they are released
@@ -230,7 +239,7 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
 pub(super) struct AtATime(pub(super) Option<NonZeroUsize>);
 
 /// The same bounds as in the config.
-fn parse_concurrency(text: &str) -> Result<AtATime, String> {
+pub(super) fn parse_concurrency(text: &str) -> Result<AtATime, String> {
     if text == "auto" {
         return Ok(AtATime(None));
     }
@@ -252,7 +261,7 @@ pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
 /// More time than any job has, and less than clocks can count.
 const LONGEST_DEADLINE: Duration = Duration::from_hours(24 * 365);
 
-fn parse_deadline(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_deadline(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .ok()
         .filter(|span| !span.is_zero() && *span <= LONGEST_DEADLINE)

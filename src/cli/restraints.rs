@@ -7,7 +7,7 @@ use super::fleet::{Fleet, Found};
 use super::options::Selection;
 use super::output::Output;
 use crate::ledger::{Control, ControlState};
-use crate::plan::{Action, Held, HeldBy, Plan, Restraints, WindowRule};
+use crate::plan::{Action, Held, HeldBy, HoldKind, Plan, Restraints, WindowRule};
 use crate::report;
 
 /// Whether tenants are left alone outside of their windows.
@@ -74,6 +74,15 @@ pub(super) fn apply(
         ));
         restraints.windows.clear();
     }
+    restraints.apply(&mut plan);
+    plan
+}
+
+/// The same for an act: who names a tenant to mend it does not wait for its hold or its windows, but what then
+/// is pending ends at its pin.
+pub(super) fn apply_to_act(mut restraints: Restraints, mut plan: Plan) -> Plan {
+    restraints.windows.clear();
+    restraints.holds.retain(|hold| hold.kind != HoldKind::Hold);
     restraints.apply(&mut plan);
     plan
 }

@@ -18,7 +18,7 @@ use crate::ledger::{Lease, LeftWave, RunRecord, RunState, TakeOver};
 use crate::migration::MigrationSet;
 use crate::plan;
 use crate::report::{self, Format};
-use crate::run::{ExitCode, RunOutcome, WaveState};
+use crate::run::{Act, ExitCode, RunOutcome, WaveState};
 use crate::tenant::{Tenant, TenantId};
 
 /// Finds the run and carries it on.
@@ -58,14 +58,7 @@ async fn resume(
     };
     let prepared = stop.preparing(prepare).await?;
     let Some((lease, run, left, tenants, (waves, what_changed))) = prepared else {
-        if output.format != Format::Human {
-            output.notice("nothing to resume: no recorded run has left anything to do; fleet migrate plans anew");
-        }
-        output.result(
-            |out, _, _| writeln!(out, "Nothing to resume: no recorded run has left anything to do; fleet migrate plans anew"),
-            &report::runless_document(RunOutcome::Succeeded, ExitCode::Done, None),
-        )?;
-        return Ok(ExitCode::Done);
+        return nothing_to_resume(output);
     };
     let target = plan::resolve_target(&set, run.target)
         .with_context(|| format!("run {} cannot be carried on with these files", run.id))?;
@@ -87,6 +80,7 @@ async fn resume(
     notice_changed_set(&run, &set, output);
     let order = Order {
         command: "resume",
+        deed: None,
         resumes: Some(run.id),
         takes_over: left_out.takes_over(),
         selection: arguments.selection.clone(),
@@ -98,6 +92,19 @@ async fn resume(
         ending: Ending::Told,
     };
     Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
+}
+
+fn nothing_to_resume(output: &Output) -> anyhow::Result<ExitCode> {
+    if output.format != Format::Human {
+        output.notice(
+            "nothing to resume: no recorded run has left anything to do; fleet migrate plans anew",
+        );
+    }
+    output.result(
+        |out, _, _| writeln!(out, "Nothing to resume: no recorded run has left anything to do; fleet migrate plans anew"),
+        &report::runless_document(RunOutcome::Succeeded, ExitCode::Done, None),
+    )?;
+    Ok(ExitCode::Done)
 }
 
 /// A run that waits for an approval goes on when it is given, and one that was halted when something has changed:
@@ -159,6 +166,13 @@ async fn run_to_resume(lease: &Lease, asked: Option<&str>) -> anyhow::Result<Opt
         return Ok(lease.control().last_unfinished_run().await?);
     };
     let run = lease.control().find_run(prefix).await?;
+    if Act::parse(&run.command).is_some() {
+        return Err(Refusal::NotResumable {
+            run: run.id.to_string(),
+            command: run.command,
+        }
+        .into());
+    }
     let done = run.state == RunState::Finished(RunOutcome::Succeeded);
     Ok((!done).then_some(run))
 }

@@ -146,7 +146,7 @@ impl<O: Fn(Round) -> Order> Rounds<'_, O> {
             all.outcome = RunOutcome::Interrupted;
         }
         let exit = all.exit;
-        let (events, reporter) = report_to(self.output, self.set, Ending::Told)?;
+        let (events, reporter) = report_to(self.output, self.set, (None, Ending::Told))?;
         // the report waits for it
         let _ = events.send(RolloutEvent::RunFinished {
             summary: Arc::new(all),

@@ -38,16 +38,21 @@ pub(super) async fn execute(
         ended = Box::pin(watching) => return ended,
         request = stop.escalated() => request,
     };
-    match followed {
-        Some(run) => output.notice(&format!(
-            "watching has ended, run {run} goes on: fleet watch {run} follows it again"
-        )),
-        None => return Err(Refusal::Stopped(request.signal).into()),
-    }
-    Ok(match request.signal {
+    let Some(run) = followed else {
+        return Err(Refusal::Stopped(request.signal).into());
+    };
+    output.notice(&format!(
+        "watching has ended, run {run} goes on: fleet watch {run} follows it again"
+    ));
+    let exit = match request.signal {
         StopSignal::Interrupt => ExitCode::Interrupted,
         StopSignal::Terminate => ExitCode::Terminated,
-    })
+    };
+    output.result(
+        |_, _, _| Ok(()),
+        &report::runless_document(RunOutcome::Interrupted, exit, None),
+    )?;
+    Ok(exit)
 }
 
 async fn watch(

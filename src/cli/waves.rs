@@ -22,6 +22,8 @@ const CANARY: &str = "canary";
 
 /// Where the waves of a run come from.
 pub(super) enum WaveSource {
+    /// There are none: all tenants go together.
+    Nowhere,
     /// From the config and the command line.
     Asked(WaveArguments),
     /// From the run that is carried on.
@@ -32,6 +34,7 @@ impl WaveSource {
     /// Divides a plan. None where all tenants go together.
     pub(super) fn divide(&self, fleet: &Fleet, plan: &Plan) -> Vec<RolloutWave> {
         match self {
+            Self::Nowhere => Vec::new(),
             Self::Asked(arguments) => asked(&fleet.config.rollout, arguments, plan),
             Self::Left(left) => carried_on(left, plan),
         }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use tokio_postgres::types::{Oid, Type};
 use tokio_postgres::{Client, Row};
 
-use super::STEPS_TABLE;
+use super::{REPAIRS_TABLE, STEPS_TABLE};
 use crate::plan::{HistorySnapshot, VersionColumn};
 use crate::tenant::SchemaName;
 
@@ -192,7 +192,7 @@ pub(super) async fn relations(
         .query_typed(
             "SELECT n.nspname::text, pg_catalog.count(*) FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relname NOT IN ($2, $3) \
+             WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relname NOT IN ($2, $3, $4) \
                AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
                  WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') \
              GROUP BY n.nspname",
@@ -200,6 +200,7 @@ pub(super) async fn relations(
                 (&names, Type::NAME_ARRAY),
                 (&table, Type::NAME),
                 (&STEPS_TABLE, Type::NAME),
+                (&REPAIRS_TABLE, Type::NAME),
             ],
         )
         .await?;

@@ -26,6 +26,9 @@ use catalog::{Found, HistoryTable};
 /// there only while such a migration is under way.
 pub const STEPS_TABLE: &str = "fleet_schema_steps";
 
+/// Where a tenant's own schema notes the fixes that were run in it. It is there from the first repair on.
+pub const REPAIRS_TABLE: &str = "fleet_schema_repairs";
+
 /// Histories read with one message. Each holds two locks (table and key) until the message ends;
 /// PostgreSQL's lock table has room for 6,400 by default.
 const BATCH: usize = 100;
@@ -241,6 +244,19 @@ pub async fn read_one(
     Ok(histories
         .remove(schema)
         .unwrap_or(HistorySnapshot::SchemaAbsent))
+}
+
+/// The width of one history table, be it empty; None where there is no table.
+///
+/// # Errors
+/// Where the connection is lost.
+pub async fn column_of(
+    client: &Client,
+    schema: &SchemaName,
+    table: &str,
+) -> Result<Option<VersionColumn>, tokio_postgres::Error> {
+    let found = catalog::look(client, std::slice::from_ref(schema), table).await?;
+    Ok(found.tables.first().map(|table| table.column))
 }
 
 /// Which width the history tables of these tenants have, where they have any and agree.

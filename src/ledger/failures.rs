@@ -18,11 +18,12 @@ impl Control {
             .client()
             .query_opt(
                 &format!(
-                    "{RUNS} WHERE EXISTS (SELECT FROM run_tenants t WHERE t.run_id = r.id AND (t.outcome = 'failed' \
+                    "{RUNS} WHERE r.id = (SELECT f.id FROM runs f WHERE EXISTS (SELECT FROM run_tenants t \
+                       WHERE t.run_id = f.id AND (t.outcome = 'failed' \
                        OR coalesce(t.outcome, 'interrupted') = 'interrupted' AND EXISTS (SELECT FROM attempts a \
                          WHERE a.run_id = t.run_id AND a.database = t.database AND a.schema = t.schema \
                            AND a.outcome = 'failed'))) \
-                     ORDER BY r.started_at DESC LIMIT 1"
+                       ORDER BY f.started_at DESC LIMIT 1)"
                 ),
                 &[&self.lease_key()],
             )

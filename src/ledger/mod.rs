@@ -1,6 +1,7 @@
 //! The ledger: what *we* tried, run by run, in the control schema. The truth about a tenant is its
 //! own history; everything here can be dropped and rebuilt.
 
+mod acts;
 mod control;
 mod events;
 mod failures;
@@ -18,6 +19,7 @@ mod waves;
 use std::future::Future;
 use std::time::Duration;
 
+pub use acts::{ActRecord, ActedOn, ActsOfRun, FixRecord, HistoryRow, NewAct};
 pub use control::{Control, ControlState};
 pub use events::RunEvent;
 pub use follow::{EndedAttempt, Follower, Look, News};

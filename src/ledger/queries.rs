@@ -82,7 +82,8 @@ impl Control {
         }
     }
 
-    /// The newest run that left something to do and that no later run has taken over.
+    /// The newest run that left something to do and that no later run has taken over. An act is not carried
+    /// on: whoever wants it types it again.
     ///
     /// # Errors
     /// Where the ledger cannot be read.
@@ -92,7 +93,7 @@ impl Control {
             .query_opt(
                 &format!(
                     "{RUNS} WHERE r.superseded_by IS NULL AND r.outcome IS DISTINCT FROM 'succeeded' \
-                     ORDER BY r.started_at DESC LIMIT 1"
+                       AND r.command IN ('migrate', 'resume') ORDER BY r.started_at DESC LIMIT 1"
                 ),
                 &[&self.lease_key()],
             )
@@ -146,6 +147,7 @@ impl Control {
         Ok(RunDetail {
             events: self.events(&run.id).await?,
             waves: self.waves(&run.id).await?,
+            acts: self.acts(&run.id).await?,
             run,
             tenants: tenants.iter().filter_map(run_tenant).collect(),
             failed_attempts: attempts.iter().filter_map(attempt).collect(),

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::acts::ActsOfRun;
 use crate::migration::Version;
 use crate::run::{
     AttemptNumber, Failure, Outcome, PaceChange, RunId, RunOutcome, Totals, WaveNumber, WaveState,
@@ -37,7 +38,7 @@ impl RunState {
 pub struct RunRecord {
     /// Which run.
     pub id: RunId,
-    /// `migrate` or `resume`.
+    /// `migrate`, `resume`, or the word of an act.
     pub command: String,
     /// The run that it carried on.
     pub resumes: Option<RunId>,
@@ -131,6 +132,8 @@ pub struct RunDetail {
     pub failed_attempts: Vec<AttemptRecord>,
     /// How many tenants were worked on at a time, and why, as it changed.
     pub events: Vec<RunEventRecord>,
+    /// Where it is an act: why, and what in which tenant.
+    pub acts: ActsOfRun,
     /// Its waves in order.
     pub waves: Vec<WaveRecord>,
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
 
+use super::acts::{NewAct, record_act};
 use super::events::record_events;
 use super::lease::{self, Lease};
 use super::rows::{
@@ -23,8 +24,10 @@ use crate::tenant::TenantId;
 /// A run to be opened.
 #[derive(Clone, Debug)]
 pub struct NewRun {
-    /// `migrate` or `resume`.
+    /// `migrate`, `resume`, or the word of an act.
     pub command: &'static str,
+    /// What makes it an act.
+    pub act: Option<NewAct>,
     /// The run that it carries on.
     pub resumes: Option<RunId>,
     /// Of which runs nothing is left to resume once this one is open.
@@ -240,15 +243,17 @@ async fn fill(
             Ok(HashMap::new())
         }
     };
-    let (tenants, waves, caught_up, superseded, pasts) = tokio::join!(
+    let (tenants, waves, caught_up, superseded, pasts, acted) = tokio::join!(
         tenants,
         open_waves(tx, run, &new.waves),
         catch_up(tx, &new.seen),
         supersede(tx, run, new),
-        pasts
+        pasts,
+        record_act(tx, run, new)
     );
     tenants?;
     waves?;
+    acted?;
     caught_up?;
     superseded?;
     pasts

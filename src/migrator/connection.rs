@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Applied;
 use super::failure::{self, Guard};
-use super::message::{Envelope, ExpectedHead, Message, Part, Setup};
+use super::message::{Envelope, ExpectedHead, Message, Part, Piece, Setup};
+use super::repair::DueFix;
 use super::watch::{self, Mark, Watch};
 use crate::crash;
 use crate::migration::{Migration, SessionUse, TransactionMode};
@@ -51,6 +52,8 @@ pub(super) struct TenantConnection<'a, T> {
     pub(super) history: Vec<refinery_core::Migration>,
     /// What refinery will ask to execute, in order.
     pub(super) pending: VecDeque<&'a Migration>,
+    /// A fix that is to be run in the first transaction.
+    pub(super) fix: Option<DueFix<'a>>,
     /// How long a step may take that waits for all others in its database; zero is without limit.
     pub(super) index_build_timeout: Duration,
     /// Hears what is being done.
@@ -120,6 +123,10 @@ impl<T: Fn(Progress) + Send + Sync> AsyncTransaction for TenantConnection<'_, T>
             return Err(NotCommitted);
         }
         let migrations: Vec<&Migration> = self.pending.drain(..files).collect();
+        let fix = self.fix.take();
+        if let Some(due) = fix {
+            self.begin_fix(due);
+        }
         for migration in &migrations {
             (self.tell)(Progress::Migration(migration.to_string().into()));
         }
@@ -134,12 +141,16 @@ impl<T: Fn(Progress) + Send + Sync> AsyncTransaction for TenantConnection<'_, T>
                 self.run_steps(stepwise).await
             }
             _ => {
-                let message = self.envelope.message(&migrations, self.expected, &now());
-                self.send(&message, &migrations).await
+                let fix = fix.map(Piece::Fix).into_iter();
+                let files = migrations.iter().copied().map(Piece::Migration);
+                self.send(&fix.chain(files).collect::<Vec<_>>()).await
             }
         };
         match result {
             Ok(()) => {
+                if let Some(due) = fix {
+                    self.fixed(due);
+                }
                 self.committed(&migrations);
                 crash::point("K10");
                 Ok(files)
@@ -178,16 +189,22 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
         for migration in migrations {
             self.expected = self.expected.with(migration.version());
             self.applied.migrations.push(migration.to_string());
-            if migration.session == SessionUse::Possible {
-                self.session = SessionUse::Possible;
-            }
+            self.leaves(migration.session);
         }
         self.applied.version = self.expected.0;
         self.envelope.setup = Setup::None;
     }
 
-    /// Sends one transaction and follows it to its end.
-    async fn send(&self, message: &Message, migrations: &[&Migration]) -> Result<(), End> {
+    /// A file that was run may leave something on the session.
+    pub(super) fn leaves(&mut self, session: SessionUse) {
+        if session == SessionUse::Possible {
+            self.session = SessionUse::Possible;
+        }
+    }
+
+    /// Runs these files in one transaction and follows it to its end.
+    pub(super) async fn send(&self, pieces: &[Piece<'_>]) -> Result<(), End> {
+        let message = &self.envelope.message(pieces, self.expected, &now());
         let mark = Mark::Own(self.envelope.mark());
         let watch = Watch::new(self.pool, &self.envelope.schema, mark, message.text.len());
         let completed = |statement| crash_in_transaction(message, statement);
@@ -197,7 +214,7 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
                 Ok(())
             }
             Err(Broken::Error(error, completed)) => {
-                let (failure, guard) = failure::explain(message, migrations, completed, &error);
+                let (failure, guard) = failure::explain(message, pieces, completed, &error);
                 Err(self.end(&error, failure, guard, &watch).await)
             }
             Err(Broken::NoAnswer(why)) => Err(no_answer(why)),

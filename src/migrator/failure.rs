@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
-use super::message::{GUARD_MARK, Message, Part};
+use super::message::{GUARD_MARK, Message, Part, Piece};
 use crate::migration::{Migration, Place, Step};
 use crate::pg;
 use crate::run::{Failure, FailureClass};
@@ -25,6 +25,8 @@ pub(super) enum Guard {
     Unlocked,
     /// The history is not what was read.
     History,
+    /// The fix of a repair was noted meanwhile.
+    Noted,
 }
 
 impl Guard {
@@ -42,6 +44,7 @@ impl Guard {
             "search_path" => Some(Self::SearchPath),
             "unlocked" => Some(Self::Unlocked),
             "history" => Some(Self::History),
+            "noted" => Some(Self::Noted),
             _ => None,
         }
     }
@@ -78,6 +81,11 @@ impl Guard {
                 "the tenant's history changed after it was read; it was rolled back",
                 "somebody else migrates this tenant at the same time",
             ),
+            Self::Noted => (
+                FailureClass::Transient,
+                "the fix was run in this tenant since its notes were read; it was rolled back",
+                "somebody else repairs this tenant at the same time",
+            ),
         };
         Failure::new(class, message).with_hint(hint)
     }
@@ -99,7 +107,7 @@ pub(super) fn file_wrote_history(migration: Option<String>) -> Failure {
 /// Explains the error that ended a message after `completed` of its statements.
 pub(super) fn explain(
     message: &Message,
-    migrations: &[&Migration],
+    pieces: &[Piece],
     completed: usize,
     error: &tokio_postgres::Error,
 ) -> (Failure, Option<Guard>) {
@@ -111,11 +119,11 @@ pub(super) fn explain(
     if let Some(guard) = Guard::of(db_error) {
         let mut failure = guard.failure();
         if let Part::HistoryRow(file) = part {
-            failure.migration = Some(migrations[file].to_string());
+            failure.migration = Some(pieces[file].to_string());
         }
         return (failure, Some(guard));
     }
-    (locate(failure, message, migrations, part, db_error), None)
+    (locate(failure, message, pieces, part, db_error), None)
 }
 
 /// Explains the error that ended a step, in a message with so many characters before the step's own.
@@ -179,35 +187,34 @@ fn below(start: Place, within: Place) -> Place {
 fn locate(
     mut failure: Failure,
     message: &Message,
-    migrations: &[&Migration],
+    pieces: &[Piece],
     part: Part,
     db_error: &DbError,
 ) -> Failure {
-    let place = position(message, migrations, db_error);
+    let place = position(message, pieces, db_error);
     match (place, part) {
         // a syntax error stops the whole message before its first statement: only the position tells
         (Some(place), _) => {
-            let migration = migrations[place.file];
-            failure.migration = Some(migration.to_string());
+            failure.migration = Some(pieces[place.file].to_string());
             failure.line = Some(place.place.line);
             failure.column = Some(place.place.column);
             failure.statement = Some(place.statement);
         }
         (None, Part::File(file, statement)) => {
-            let migration = migrations[file];
-            failure.migration = Some(migration.to_string());
+            let piece = pieces[file];
+            failure.migration = Some(piece.to_string());
             failure.statement = u32::try_from(statement + 1).ok();
-            failure.line = migration
-                .statements
+            failure.line = piece
+                .statements()
                 .get(statement)
                 .map(|place| place.line + line_within(db_error));
         }
         (None, Part::HistoryRow(file)) => {
-            failure.migration = Some(migrations[file].to_string());
+            failure.migration = Some(pieces[file].to_string());
             failure.message = format!("while recording the migration: {}", failure.message);
         }
         (None, Part::Commit) => {
-            failure.migration = migrations.last().map(ToString::to_string);
+            failure.migration = pieces.last().map(ToString::to_string);
             failure.message = format!("at COMMIT: {}", failure.message);
         }
         (None, Part::Prefix) => {}
@@ -255,15 +262,15 @@ struct FilePosition {
     statement: u32,
 }
 
-fn position(message: &Message, migrations: &[&Migration], error: &DbError) -> Option<FilePosition> {
+fn position(message: &Message, pieces: &[Piece], error: &DbError) -> Option<FilePosition> {
     let Some(ErrorPosition::Original(character)) = error.position() else {
         return None;
     };
     let (file, within) = message.file_at(usize::try_from(*character).ok()?)?;
-    let migration = migrations[file];
-    let place = sql::place_of_character(&migration.body, within);
-    let before = migration
-        .statements
+    let piece = pieces[file];
+    let place = sql::place_of_character(piece.body(), within);
+    let before = piece
+        .statements()
         .iter()
         .filter(|start| (start.line, start.column) <= (place.line, place.column))
         .count();

@@ -5,8 +5,11 @@
 //! with one `CommandComplete`, so that their count names the statement that failed, also where
 //! PostgreSQL gives no position.
 
+use std::fmt;
+
 use super::lock;
-use crate::migration::{Migration, Version};
+use super::repair::DueFix;
+use crate::migration::{Migration, Place, Version};
 use crate::plan::{self, HistorySnapshot, VersionColumn};
 use crate::tenant::{SchemaName, quote_identifier, quote_literal};
 
@@ -70,6 +73,43 @@ impl ExpectedHead {
             Some(head) => format!(
                 "NOT EXISTS (SELECT FROM {history} WHERE version={head}) OR EXISTS (SELECT FROM {history} WHERE version>{head})"
             ),
+        }
+    }
+}
+
+/// A file that runs in a transaction, with what records it there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Piece<'a> {
+    /// A migration and its history row.
+    Migration(&'a Migration),
+    /// A fix and its note.
+    Fix(DueFix<'a>),
+}
+
+impl Piece<'_> {
+    /// What is sent of the file.
+    pub(super) fn body(&self) -> &str {
+        match self {
+            Self::Migration(migration) => &migration.body,
+            Self::Fix(due) => &due.fix().body,
+        }
+    }
+
+    /// Where its statements begin.
+    pub(super) fn statements(&self) -> &[Place] {
+        match self {
+            Self::Migration(migration) => &migration.statements,
+            Self::Fix(due) => &due.fix().statements,
+        }
+    }
+}
+
+/// What it is called in a failure.
+impl fmt::Display for Piece<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Migration(migration) => migration.fmt(f),
+            Self::Fix(due) => due.fix().fmt(f),
         }
     }
 }
@@ -149,7 +189,7 @@ impl Envelope {
     }
 
     /// The history table with its schema.
-    fn history(&self) -> String {
+    pub(super) fn history(&self) -> String {
         format!(
             "{}.{}",
             self.schema.quoted(),
@@ -157,19 +197,22 @@ impl Envelope {
         )
     }
 
-    /// Builds the message that applies these migrations in one transaction.
+    /// Builds the message that runs these files in one transaction, each with what records it.
     pub(super) fn message(
         &self,
-        migrations: &[&Migration],
+        pieces: &[Piece],
         mut expected: ExpectedHead,
         applied_on: &str,
     ) -> Message {
-        let prefix = self.prefix();
+        let mut prefix = self.prefix();
+        if pieces.iter().any(|piece| matches!(piece, Piece::Fix(_))) {
+            prefix.push(self.create_repairs());
+        }
         let mut statements = prefix.len();
         let mut text = prefix.join(";");
         let mut characters = text.chars().count();
-        let mut files = Vec::with_capacity(migrations.len());
-        for (index, migration) in migrations.iter().enumerate() {
+        let mut files = Vec::with_capacity(pieces.len());
+        for (index, piece) in pieces.iter().enumerate() {
             if index > 0 {
                 // what the file before has set is not for this one
                 let settings = format!(";{}", self.settings_again().join(";"));
@@ -179,19 +222,26 @@ impl Envelope {
             }
             text.push_str(";\n");
             characters += 2;
+            let body_characters = piece.body().chars().count();
             files.push(FilePlace {
                 characters_before: characters,
-                characters: migration.body.chars().count(),
+                characters: body_characters,
                 statements_before: statements,
-                statements: migration.statements.len(),
+                statements: piece.statements().len(),
             });
-            text.push_str(&migration.body);
+            text.push_str(piece.body());
+            let record = match piece {
+                Piece::Migration(migration) => self.history_row(migration, expected, applied_on),
+                Piece::Fix(due) => self.repair_note(due, expected),
+            };
             // a file may end in a comment or lack its last semicolon
-            let tail = format!("\n;{}", self.history_row(migration, expected, applied_on));
+            let tail = format!("\n;{record}");
             text.push_str(&tail);
-            characters += migration.body.chars().count() + tail.chars().count();
-            statements += migration.statements.len() + 1;
-            expected = expected.with(migration.version());
+            characters += body_characters + tail.chars().count();
+            statements += piece.statements().len() + 1;
+            if let Piece::Migration(migration) = piece {
+                expected = expected.with(migration.version());
+            }
         }
         text.push_str(";COMMIT");
         Message { text, files }
@@ -206,7 +256,8 @@ impl Envelope {
         ]
     }
 
-    fn prefix(&self) -> Vec<String> {
+    /// What stands in front of everything: BEGIN, settings, the lock, what is to be made first.
+    pub(super) fn prefix(&self) -> Vec<String> {
         let mut prefix = vec!["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned()];
         // the time limits are those of the session, which is made as new after a file that may have
         // touched it
@@ -282,6 +333,15 @@ impl Envelope {
         )
     }
 
+    /// In SQL: the same, and where the history is not what it should be.
+    pub(super) fn is_astray(&self, expected: ExpectedHead) -> String {
+        let differs = expected.differs(&self.history());
+        format!(
+            "{}WHEN {differs} THEN '{GUARD_MARK}history'",
+            self.is_moved()
+        )
+    }
+
     /// In SQL: what the guard says where the settings are not those that were pinned.
     fn is_moved(&self) -> String {
         format!(
@@ -290,6 +350,16 @@ impl Envelope {
             self.nonce,
             quote_literal(&self.search_path()),
         )
+    }
+
+    /// The checksum of a file as this history has it.
+    pub(super) fn checksum(&self, migration: &Migration) -> u64 {
+        match self.column {
+            VersionColumn::Int8 => migration.checksum_int8(),
+            VersionColumn::Int4 => migration
+                .checksum_int4()
+                .unwrap_or_else(|| migration.checksum_int8()),
+        }
     }
 
     /// The history row, written only where the transaction is still the one that was begun, the
@@ -301,18 +371,11 @@ impl Envelope {
         expected: ExpectedHead,
         applied_on: &str,
     ) -> String {
-        let history = self.history();
-        let checksum = match self.column {
-            VersionColumn::Int8 => migration.checksum_int8(),
-            VersionColumn::Int4 => migration
-                .checksum_int4()
-                .unwrap_or_else(|| migration.checksum_int8()),
-        };
+        let (history, checksum) = (self.history(), self.checksum(migration));
         format!(
-            "INSERT INTO {history}(version,name,applied_on,checksum) VALUES ((CASE {}WHEN {} THEN '{GUARD_MARK}history' \
+            "INSERT INTO {history}(version,name,applied_on,checksum) VALUES ((CASE {} \
              ELSE '{}' END)::pg_catalog.int8,{},{},'{checksum}')",
-            self.is_moved(),
-            expected.differs(&history),
+            self.is_astray(expected),
             migration.version(),
             quote_literal(migration.name()),
             quote_literal(applied_on),
@@ -325,7 +388,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::migration::{Place, SessionUse, TransactionMode};
+    use crate::migration::{SessionUse, TransactionMode};
 
     fn migration(stem: &str, sql: &str, statements: usize) -> Migration {
         Migration {
@@ -338,6 +401,10 @@ mod tests {
             session: SessionUse::None,
             out_of_order: false,
         }
+    }
+
+    fn pieces<'a>(a: &'a Migration, b: &'a Migration) -> [Piece<'a>; 2] {
+        [Piece::Migration(a), Piece::Migration(b)]
     }
 
     fn envelope(setup: Setup) -> Envelope {
@@ -361,7 +428,7 @@ mod tests {
             migration("V2__b", "three -- end", 1),
         );
         let start = ExpectedHead(None);
-        let message = envelope(Setup::History).message(&[&a, &b], start, "now");
+        let message = envelope(Setup::History).message(&pieces(&a, &b), start, "now");
         let prefix = message.files[0].statements_before;
         assert_eq!(prefix, 4);
         assert_eq!(message.part(prefix - 1), Part::Prefix);
@@ -382,7 +449,7 @@ mod tests {
         let (a, b) = (migration("V3__a", "x", 1), migration("V4__b", "y", 1));
         let expected = ExpectedHead(Some(2));
         let text = envelope(Setup::None)
-            .message(&[&a, &b], expected, "now")
+            .message(&pieces(&a, &b), expected, "now")
             .text;
         assert!(text.contains("WHERE version>2)"));
         assert!(text.contains("WHERE version>3)"));

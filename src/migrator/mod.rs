@@ -2,13 +2,16 @@
 
 mod connection;
 mod doubt;
+mod entry;
 mod failure;
 mod index;
 mod lock;
 mod message;
 mod notes;
 mod pressure;
+mod reading;
 mod refinery;
+mod repair;
 mod settle;
 mod steps;
 mod watch;
@@ -20,10 +23,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use pressure::{Pressure, Unseen};
 pub use refinery::{MigrationSettings, RefineryMigrator, TenantDatabase};
+pub use repair::{Repair, RunBefore, was_run};
 pub use settle::{SettleError, Settled, Verdict, settle_by_hand};
 
 use crate::migration::Version;
-use crate::plan::{HistorySnapshot, Refusal};
+use crate::plan::{Entry, HistorySnapshot, Refusal};
 use crate::run::{AttemptNumber, Failure, Progress};
 use crate::tenant::{DatabaseName, Tenant};
 
@@ -34,6 +38,17 @@ pub enum TransactionScope {
     Migration,
     /// All pending migrations of a tenant in one.
     Tenant,
+}
+
+/// What is done in each tenant of a run.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// What is pending is applied.
+    Migrate,
+    /// A fix is run before that.
+    Repair(Repair),
+    /// Nothing is run: rows of histories are written or changed.
+    Enter(Entry),
 }
 
 /// One attempt at one tenant.
@@ -87,6 +102,8 @@ pub struct Applied {
     pub version: Option<Version>,
     /// How steps were settled whose end was not known.
     pub notes: Vec<String>,
+    /// Whether more was done than these migrations: a fix was run, or an entry was made in the history.
+    pub has_mended: bool,
 }
 
 /// An attempt that did not bring its tenant to the target.

@@ -40,7 +40,7 @@ pub(super) async fn read(
 /// The messages around steps.
 impl Envelope {
     /// The table of notes with its schema.
-    fn steps(&self) -> String {
+    pub(super) fn steps(&self) -> String {
         format!("{}.{STEPS_TABLE}", self.schema.quoted())
     }
 

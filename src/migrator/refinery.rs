@@ -8,21 +8,23 @@ use deadpool_postgres::Object;
 use refinery_core::Target;
 use refinery_core::traits::r#async::AsyncMigrate;
 use time::OffsetDateTime;
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{End, OWN_TIMEOUT, TenantConnection};
+use super::entry::EntryOf;
 use super::failure::{self, Guard};
 use super::message::{Envelope, ExpectedHead, Setup};
+use super::reading::Look;
+use super::repair::FixState;
 use super::{
     Applied, Assignment, Knowledge, MigrateError, MigrateErrorCause, Pressure, Task,
-    TenantMigrator, TransactionScope, lock, pressure,
+    TenantMigrator, TransactionScope, Work, lock, pressure,
 };
 use crate::crash;
 use crate::history;
 use crate::migration::{Migration, MigrationSet, SessionUse, TransactionMode, Version};
 use crate::pg::{self, CancelHandle, Pool};
-use crate::plan::{self, Action, HistorySnapshot, VersionColumn};
+use crate::plan::{HistorySnapshot, VersionColumn};
 use crate::run::{Failure, FailureClass, Progress};
 use crate::tenant::{DatabaseName, SchemaName};
 
@@ -60,12 +62,13 @@ pub struct MigrationSettings {
 /// Migrates tenants with refinery.
 pub struct RefineryMigrator {
     databases: HashMap<DatabaseName, TenantDatabase>,
-    set: Arc<MigrationSet>,
-    settings: MigrationSettings,
+    pub(super) set: Arc<MigrationSet>,
+    pub(super) settings: MigrationSettings,
+    pub(super) work: Work,
 }
 
 /// A tenant's attempt once its history is known: what is applied, and what is to come first.
-struct Work<'a> {
+struct Ground<'a> {
     column: Option<VersionColumn>,
     applied: Vec<&'a Migration>,
     setup: Setup,
@@ -75,7 +78,7 @@ struct Work<'a> {
 struct Attempt<'a> {
     assignment: &'a Assignment,
     database: &'a TenantDatabase,
-    history: HistorySnapshot,
+    look: Look<'a>,
     pending: Arc<[Version]>,
 }
 
@@ -90,16 +93,29 @@ impl RefineryMigrator {
             databases,
             set,
             settings,
+            work: Work::Migrate,
         }
     }
 
-    fn envelope(&self, database: &TenantDatabase, schema: &SchemaName, work: &Work) -> Envelope {
+    /// The same for other work.
+    #[must_use]
+    pub fn with_work(mut self, work: Work) -> Self {
+        self.work = work;
+        self
+    }
+
+    fn envelope(
+        &self,
+        database: &TenantDatabase,
+        schema: &SchemaName,
+        ground: &Ground,
+    ) -> Envelope {
         Envelope {
             schema: schema.clone(),
             shared: database.search_path.clone(),
             history_table: self.settings.history_table.clone(),
-            setup: work.setup,
-            column: work.column.unwrap_or(database.new_history),
+            setup: ground.setup,
+            column: ground.column.unwrap_or(database.new_history),
             lock_timeout_ms: self.settings.lock_timeout.as_millis(),
             statement_timeout_ms: self.settings.statement_timeout.as_millis(),
             settings: database.pool.transaction_settings().to_vec(),
@@ -107,42 +123,16 @@ impl RefineryMigrator {
         }
     }
 
-    /// The history is the plan's until an attempt has been there.
-    async fn current_history(
-        &self,
-        client: &Client,
-        assignment: &Assignment,
-        tell: &(impl Fn(Progress) + Send + Sync),
-        abort: &CancellationToken,
-    ) -> Result<HistorySnapshot, MigrateErrorCause> {
-        let schema = &assignment.tenant.id.schema;
-        match assignment.knowledge {
-            Knowledge::Planned => return Ok(assignment.history.clone()),
-            Knowledge::Outdated => {}
-            Knowledge::InDoubt => {
-                let (patience, dead) = (self.settings.patience, &self.settings.dead_sessions);
-                tokio::select! {
-                    waited = lock::wait_until_free(client, schema, patience, dead, tell) => {
-                        waited.map_err(|error| cause_of(error.failure, error.lost))?;
-                    }
-                    () = abort.cancelled() => return Err(MigrateErrorCause::Cancelled),
-                }
-            }
-        }
-        let history = history::read_one(client, schema, &self.settings.history_table).await;
-        history.map_err(|error| cause_of(pg::failure_of(&error), pg::is_connection_lost(&error)))
-    }
-
-    fn work(&self, history: &HistorySnapshot) -> Work<'_> {
-        let (column, rows, setup) = match history {
+    fn ground(&self, look: &Look<'_>) -> Ground<'_> {
+        let (column, rows, setup) = match &look.history {
             HistorySnapshot::Rows { column, rows, .. } => {
                 (Some(*column), rows.as_ref(), Setup::None)
             }
             HistorySnapshot::SchemaAbsent => (None, &[][..], Setup::Schema),
-            _ => (None, &[][..], Setup::History),
+            _ => (look.column, &[][..], Setup::History),
         };
         let applied = rows.iter().filter_map(|row| self.set.get(row.version));
-        Work {
+        Ground {
             column,
             setup,
             applied: applied.collect(),
@@ -163,9 +153,8 @@ impl RefineryMigrator {
                 untouched(MigrateErrorCause::Unreachable(Box::new(error.failure())))
             })?;
         crash::point("K3");
-        let history = self.current_history(&connection, assignment, &tell, abort);
-        let history = match history.await {
-            Ok(history) => history,
+        let look = match self.look(&connection, assignment, &tell, abort).await {
+            Ok(look) => look,
             Err(cause) => {
                 if matches!(cause, MigrateErrorCause::Lost(_)) {
                     pg::discard(connection);
@@ -178,12 +167,12 @@ impl RefineryMigrator {
                 });
             }
         };
-        let Some(pending) = self.pending(assignment, &history)? else {
-            return Ok(self.found(assignment, &history));
+        let Some(pending) = self.pending(assignment, &look)? else {
+            return Ok(self.found(assignment, &look));
         };
         if assignment.task == Task::Settle {
             return Err(MigrateError {
-                applied: self.found(assignment, &history),
+                applied: self.found(assignment, &look),
                 in_doubt: false,
                 cause: MigrateErrorCause::NotDone,
             });
@@ -191,7 +180,7 @@ impl RefineryMigrator {
         let attempt = Attempt {
             assignment,
             database,
-            history,
+            look,
             pending,
         };
         self.attempt(attempt, connection, &tell, abort).await
@@ -208,28 +197,32 @@ impl RefineryMigrator {
         let Attempt {
             assignment,
             database,
-            history,
+            look,
             pending,
         } = attempt;
-        let schema = &assignment.tenant.id.schema;
-        let work = self.work(&history);
+        let (schema, history) = (&assignment.tenant.id.schema, &look.history);
+        let ground = self.ground(&look);
         let mut tenant = TenantConnection {
             cancel: CancelHandle::of(&connection, database.pool.url()),
             abort,
-            envelope: self.envelope(database, schema, &work),
-            expected: ExpectedHead::of(&history),
+            envelope: self.envelope(database, schema, &ground),
+            expected: ExpectedHead::of(history),
             history: Vec::new(),
             pending: VecDeque::new(),
+            fix: match look.fix {
+                FixState::Due(due) => Some(due),
+                FixState::None | FixState::Run | FixState::RunBefore(_) => None,
+            },
             index_build_timeout: self.settings.index_build_timeout,
             tell,
-            applied: self.found(assignment, &history),
+            applied: self.found(assignment, &look),
             ended: None,
             session: SessionUse::None,
             client: &connection,
             pool: &database.pool,
         };
         let outcome = self
-            .segments(&mut tenant, work.applied, &pending, assignment.has_turn)
+            .carry_out(&mut tenant, history, ground.applied, &pending, assignment)
             .await;
         // what the files have left on the session ends with the attempt, not with its next use
         database.pool.send_reset(&connection);
@@ -240,9 +233,13 @@ impl RefineryMigrator {
             Err(Stopped::TurnOver) => (MigrateErrorCause::TurnOver, false),
             Err(Stopped::Refinery(refused)) => {
                 // a schema that was to be made is rolled back with its first migration
-                let is_there = history != HistorySnapshot::SchemaAbsent;
+                let is_there = *history != HistorySnapshot::SchemaAbsent;
                 let ended = ended.ok_or(refused);
                 self.explain_end(ended, expected, connection, (schema, is_there))
+                    .await
+            }
+            Err(Stopped::Ended(end)) => {
+                self.explain_end(Ok(end), expected, connection, (schema, true))
                     .await
             }
         };
@@ -251,6 +248,29 @@ impl RefineryMigrator {
             in_doubt,
             cause,
         })
+    }
+
+    /// Does what is left to do in the tenant.
+    async fn carry_out<'a, T: Fn(Progress) + Send + Sync>(
+        &'a self,
+        tenant: &mut TenantConnection<'a, T>,
+        history: &HistorySnapshot,
+        applied: Vec<&'a Migration>,
+        pending: &[Version],
+        assignment: &Assignment,
+    ) -> Result<(), Stopped> {
+        let Work::Enter(entry) = self.work else {
+            return self
+                .segments(tenant, applied, pending, assignment.has_turn)
+                .await;
+        };
+        let files = pending.iter().filter_map(|version| self.set.get(*version));
+        let of = EntryOf {
+            entry,
+            history,
+            files: files.collect(),
+        };
+        tenant.enter(&of).await.map_err(Stopped::Ended)
     }
 
     /// Hands refinery what is pending, in pieces: steps are a piece of their own, and the turn for
@@ -266,7 +286,15 @@ impl RefineryMigrator {
         let pending: Vec<&Migration> = pending.iter().filter_map(|v| self.set.get(*v)).collect();
         let is_stepwise =
             |migration: &Migration| migration.mode == TransactionMode::NonTransactional;
-        let grouped = self.settings.scope == TransactionScope::Tenant;
+        if pending.first().is_none_or(|first| is_stepwise(first))
+            && let Some(due) = tenant.fix.take()
+        {
+            tenant.run_fix(due).await.map_err(Stopped::Ended)?;
+            if !pending.is_empty() {
+                let note = format!("{} is committed, whatever follows", due.fix());
+                tenant.applied.notes.push(note);
+            }
+        }
         let table = &self.settings.history_table;
         for segment in pending.chunk_by(|a, b| !is_stepwise(a) && !is_stepwise(b)) {
             let needs_turn = segment.iter().any(|migration| migration.waits_for_others());
@@ -277,6 +305,8 @@ impl RefineryMigrator {
                 return Err(Stopped::TurnOver);
             }
             after_build = needs_turn;
+            // what follows a fix is all or nothing with it
+            let grouped = self.settings.scope == TransactionScope::Tenant || tenant.fix.is_some();
             tenant.history = applied_rows(&applied);
             tenant.pending = segment.iter().copied().collect();
             let files = refinery_files(&applied, segment);
@@ -341,7 +371,9 @@ impl RefineryMigrator {
                 // whatever failed, failed on what somebody else has made of the tenant
                 Guard::History.failure()
             }
-            (Ok(_), Some(Guard::History)) => failure::file_wrote_history(failure.migration),
+            (Ok(_), Some(Guard::History)) if !matches!(self.work, Work::Enter(_)) => {
+                failure::file_wrote_history(failure.migration)
+            }
             _ => failure,
         };
         // what a dead run has in flight there ends soon, one way or the other
@@ -349,53 +381,6 @@ impl RefineryMigrator {
             && matches!(lock::holder(&connection, schema).await, Ok(Some(holder))
                 if holder.is_of(&self.settings.dead_sessions));
         (MigrateErrorCause::Failed(Box::new(failure)), in_doubt)
-    }
-
-    /// What of the assignment the history holds already: ours where the last attempt's end is not
-    /// known, else somebody else's.
-    fn found(&self, assignment: &Assignment, history: &HistorySnapshot) -> Applied {
-        let migrations = match history {
-            HistorySnapshot::Rows { rows, .. } if assignment.knowledge == Knowledge::InDoubt => {
-                assignment
-                    .pending
-                    .iter()
-                    .filter(|version| rows.iter().any(|row| row.version == **version))
-                    .filter_map(|version| Some(self.set.get(*version)?.to_string()))
-                    .collect()
-            }
-            _ => Vec::new(),
-        };
-        Applied {
-            migrations,
-            version: plan::version_of(history),
-            notes: Vec::new(),
-        }
-    }
-
-    /// What is to be applied; None where nothing is left.
-    fn pending(
-        &self,
-        assignment: &Assignment,
-        history: &HistorySnapshot,
-    ) -> Result<Option<Arc<[Version]>>, MigrateError> {
-        if assignment.knowledge == Knowledge::Planned {
-            return Ok(Some(Arc::clone(&assignment.pending)));
-        }
-        let target = assignment.target;
-        match plan::decide(assignment.tenant.presence, history, &self.set, target) {
-            Action::Migrate(pending) => Ok(Some(pending)),
-            // holds are no matter of the history: deciding by it never says so
-            Action::UpToDate | Action::Hold(_) => Ok(None),
-            Action::Refuse(refusal) => Err(MigrateError {
-                applied: self.found(assignment, history),
-                in_doubt: false,
-                cause: match history {
-                    // it had one when the plan was made
-                    HistorySnapshot::SchemaAbsent => MigrateErrorCause::Gone,
-                    _ => MigrateErrorCause::Refused(Box::new(refusal)),
-                },
-            }),
-        }
     }
 }
 
@@ -450,6 +435,8 @@ enum Stopped {
     TurnOver,
     /// One was not recorded.
     Refinery(refinery_core::Error),
+    /// What was done without refinery was not recorded.
+    Ended(End),
 }
 
 /// The end of an attempt that has touched nothing.
@@ -458,15 +445,6 @@ fn untouched(cause: MigrateErrorCause) -> MigrateError {
         applied: Applied::default(),
         in_doubt: false,
         cause,
-    }
-}
-
-fn cause_of(failure: Failure, lost: bool) -> MigrateErrorCause {
-    let failure = Box::new(failure);
-    if lost {
-        MigrateErrorCause::Lost(failure)
-    } else {
-        MigrateErrorCause::Failed(failure)
     }
 }
 

@@ -56,10 +56,7 @@ fn verify(column: VersionColumn, rows: &[AppliedRow], set: &MigrationSet) -> Opt
         .map(|row| row.version)
         .filter(|version| set.get(*version).is_none())
         .partition(|version| *version > head);
-    let divergent: Vec<Divergence> = rows
-        .iter()
-        .filter_map(|row| divergence(column, row, set.get(row.version)?))
-        .collect();
+    let divergent: Vec<Divergence> = divergences(column, rows, set).collect();
     let current = rows.last()?.version;
     let skipped: Vec<Version> = set
         .migrations()
@@ -131,6 +128,16 @@ pub(super) fn matches_file(row: &AppliedRow, file: &Migration) -> bool {
     row.name == file.name() && same_text
 }
 
+/// The files that are not what was applied.
+pub(super) fn divergences(
+    column: VersionColumn,
+    rows: &[AppliedRow],
+    set: &MigrationSet,
+) -> impl Iterator<Item = Divergence> {
+    rows.iter()
+        .filter_map(move |row| divergence(column, row, set.get(row.version)?))
+}
+
 fn divergence(column: VersionColumn, row: &AppliedRow, file: &Migration) -> Option<Divergence> {
     if matches_file(row, file) {
         return None;
@@ -147,7 +154,7 @@ fn divergence(column: VersionColumn, row: &AppliedRow, file: &Migration) -> Opti
     })
 }
 
-fn is_applied(rows: &[AppliedRow], version: Version) -> bool {
+pub(super) fn is_applied(rows: &[AppliedRow], version: Version) -> bool {
     rows.binary_search_by_key(&version, |row| row.version)
         .is_ok()
 }
@@ -167,7 +174,7 @@ fn pending(rows: &[AppliedRow], set: &MigrationSet, target: Option<Version>) -> 
     }
 }
 
-fn fits(column: VersionColumn, action: Action) -> Action {
+pub(super) fn fits(column: VersionColumn, action: Action) -> Action {
     let too_large = match column {
         VersionColumn::Int8 => None,
         VersionColumn::Int4 => action

@@ -3,6 +3,7 @@
 
 mod arrival;
 mod decide;
+mod entry;
 mod evidence;
 mod failures;
 mod hold;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 pub use arrival::{Arrival, Behind};
 pub use decide::decide;
+pub use entry::{AfterFix, Entry, is_halfway_in, rows_to_change};
 use evidence::Evidence;
 pub use failures::Blame;
 pub use hold::{Held, HeldBy, Hold, HoldKind, Restraints};
@@ -59,7 +61,7 @@ pub struct TenantPlan {
 pub enum Action {
     /// Nothing is pending.
     UpToDate,
-    /// These versions would be applied, in this order. Never empty.
+    /// These versions would be applied, in this order. Empty only where a fix is all that is to be run.
     Migrate(Arc<[Version]>),
     /// Not touched, for a reason that somebody has to look at.
     Refuse(Refusal),

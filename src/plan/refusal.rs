@@ -58,6 +58,24 @@ pub enum Refusal {
     },
     /// The history table's version column is too narrow.
     VersionTooLarge(Version),
+    /// What is to be skipped was applied.
+    AppliedAlready(Version),
+    /// What is to be skipped does not come next.
+    NotNext {
+        /// What is to be skipped.
+        version: Version,
+        /// What is pending before it.
+        before: Vec<Version>,
+    },
+    /// A baseline is for tenants without a history.
+    HasHistory {
+        /// How many rows it has.
+        rows: usize,
+        /// The highest version.
+        version: Option<Version>,
+    },
+    /// Neither tables nor a history: nothing that could be put right.
+    NothingThere,
 }
 
 /// Why a migration that is under way cannot go on.
@@ -100,7 +118,20 @@ impl Refusal {
             | Self::Halfway { .. }
             | Self::Several(_)
             | Self::NoHistory { .. }
-            | Self::VersionTooLarge(_) => false,
+            | Self::VersionTooLarge(_)
+            | Self::AppliedAlready(_)
+            | Self::NotNext { .. }
+            | Self::HasHistory { .. }
+            | Self::NothingThere => false,
+        }
+    }
+
+    /// What of it is about a set that is not the one that was applied here: an edited file alone is not.
+    pub(super) fn about_other_files(&self) -> Option<Self> {
+        match self {
+            Self::Ahead(_) | Self::Missing(_) => Some(self.clone()),
+            Self::Several(refusals) => refusals.iter().find_map(Self::about_other_files),
+            _ => None,
         }
     }
 
@@ -120,6 +151,10 @@ impl Refusal {
             Self::CorruptHistory { .. } => "corrupt_history",
             Self::Unreadable { .. } => "unreadable",
             Self::VersionTooLarge(_) => "version_too_large",
+            Self::AppliedAlready(_) => "applied_already",
+            Self::NotNext { .. } => "not_next",
+            Self::HasHistory { .. } => "has_history",
+            Self::NothingThere => "nothing_there",
         }
     }
 
@@ -127,7 +162,7 @@ impl Refusal {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Divergent(_) => {
-                "restore the file as it was applied (git log -p FILE; check that line ends were not converted) and put the change into a new migration"
+                "restore the file as it was applied (git log -p FILE; check that line ends were not converted) and put the change into a new migration; where the edit changes nothing, fleet accept-divergent takes the file as it is"
             }
             Self::Ahead(_) => {
                 "this set is older than the tenant: deploy the newer release, fleet never downgrades"
@@ -139,7 +174,7 @@ impl Refusal {
                 "give the files versions above the tenant's, or name them U<version>__<name>.sql if their order does not matter"
             }
             Self::Hole(_) => {
-                "the other tenants have it, so this one is odd, not the files: compare it with another, and put the migration or its history row right by hand"
+                "the other tenants have it, so this one is odd, not the files: compare it with another; where the change is there, fleet skip writes the row, else fleet repair --no-migrate makes it first"
             }
             Self::SetDoubtful { .. } => {
                 "put the files right first (git log -p on the directory): what most tenants have applied is what the others must get"
@@ -147,7 +182,7 @@ impl Refusal {
             Self::Halfway { problem, .. } => problem.hint(),
             Self::Several(refusals) => refusals.first().map_or("", Self::hint),
             Self::NoHistory { .. } => {
-                "restore the history table with the schema, or insert the rows of what was applied; fleet never starts at the first version on a schema that is in use"
+                "restore the history table with the schema, or say where the tenant is: fleet baseline NAME --at VERSION; fleet never starts at the first version on a schema that is in use"
             }
             Self::SchemaMissing => {
                 "create the schema, take the tenant off the list, or set create_missing: true"
@@ -173,6 +208,16 @@ impl Refusal {
             Self::VersionTooLarge(_) => {
                 "ALTER TABLE the history's version column to bigint; checksums of both widths are accepted"
             }
+            Self::AppliedAlready(_) => {
+                "nothing is left to skip here: fleet status shows where it is"
+            }
+            Self::NotNext { .. } => {
+                "skip or migrate what comes before it first: a row above a hole would put the tenant out of order"
+            }
+            Self::HasHistory { .. } => {
+                "fleet skip, fleet accept-divergent and fleet repair put a history right that is there"
+            }
+            Self::NothingThere => "fleet migrate starts it at the first version",
         }
     }
 }
@@ -233,6 +278,37 @@ impl fmt::Display for Refusal {
                 f,
                 "version {version} does not fit the history table's integer column"
             ),
+            Self::AppliedAlready(_)
+            | Self::NotNext { .. }
+            | Self::HasHistory { .. }
+            | Self::NothingThere => self.write_why_no_act(f),
+        }
+    }
+}
+
+impl Refusal {
+    /// Those of tenants that cannot be put right in the way that was asked for.
+    fn write_why_no_act(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AppliedAlready(version) => write!(f, "V{version} is applied already"),
+            Self::NotNext { version, before } => {
+                write!(
+                    f,
+                    "V{version} does not come next: {} before it pending",
+                    list(before)
+                )
+            }
+            Self::HasHistory { rows, version } => {
+                let rows = match rows {
+                    1 => "1 row".to_owned(),
+                    rows => format!("{rows} rows"),
+                };
+                match version {
+                    Some(version) => write!(f, "it has a history: {rows}, up to V{version}"),
+                    None => f.write_str("it has an empty history"),
+                }
+            }
+            _ => f.write_str("neither tables nor a history are there yet"),
         }
     }
 }

@@ -44,8 +44,14 @@ fn rows(rows: Vec<AppliedRow>) -> HistorySnapshot {
     }
 }
 
-/// The plan of tenants `t0`, `t1`, … with these histories.
+/// What becomes of tenants `t0`, `t1`, … with these histories.
 fn plan(histories: Vec<HistorySnapshot>, set: &MigrationSet) -> Vec<Action> {
+    let plan = planned(histories, set);
+    plan.tenants.into_iter().map(|t| t.action).collect()
+}
+
+/// The plan of them.
+fn planned(histories: Vec<HistorySnapshot>, set: &MigrationSet) -> Plan {
     let tenants = histories.into_iter().enumerate();
     let tenants = tenants
         .map(|(index, history)| {
@@ -60,8 +66,7 @@ fn plan(histories: Vec<HistorySnapshot>, set: &MigrationSet) -> Vec<Action> {
             (tenant, history)
         })
         .collect();
-    let plan = build(tenants, &[], set, set.head());
-    plan.tenants.into_iter().map(|t| t.action).collect()
+    build(tenants, &[], set, set.head())
 }
 
 fn migrate(versions: &[Version]) -> Action {
@@ -152,6 +157,88 @@ fn everything_that_is_wrong_with_a_history_is_said_at_once() {
     for part in ["V1__step", "V9", "V2", "V3"] {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
+}
+
+/// What becomes of a tenant with this history.
+fn entered(entry: Entry, history: &HistorySnapshot, set: &MigrationSet) -> Action {
+    entry.decide(Presence::Present, history, set)
+}
+
+#[test]
+fn only_what_comes_next_can_be_skipped() {
+    let set = set(&[1, 2, 3]);
+    let skip =
+        |version, versions: &[Version]| entered(Entry::Skip(version), &history(versions), &set);
+    assert_eq!(skip(2, &[1]), migrate(&[2]));
+    let not_next = Refusal::NotNext {
+        version: 3,
+        before: vec![2],
+    };
+    assert_eq!(skip(3, &[1]), Action::Refuse(not_next));
+    assert_eq!(skip(1, &[1]), Action::Refuse(Refusal::AppliedAlready(1)));
+    assert_eq!(skip(2, &[1, 3]), migrate(&[2]), "a hole is filled");
+    let edited = rows(vec![applied(1, "something else")]);
+    let refused = entered(Entry::Skip(2), &edited, &set);
+    assert!(matches!(refused, Action::Refuse(Refusal::Divergent(_))));
+}
+
+#[test]
+fn a_baseline_is_for_tables_without_a_history() {
+    let set = set(&[1, 2, 3]);
+    let baseline = |history| entered(Entry::Baseline(2), &history, &set);
+    let tables = HistorySnapshot::NoTable { relations: 3 };
+    assert_eq!(baseline(tables), migrate(&[1, 2]));
+    let new = HistorySnapshot::NoTable { relations: 0 };
+    assert_eq!(baseline(new), Action::Refuse(Refusal::NothingThere));
+    let has_history = Refusal::HasHistory {
+        rows: 1,
+        version: Some(1),
+    };
+    assert_eq!(baseline(history(&[1])), Action::Refuse(has_history));
+}
+
+#[test]
+fn edited_files_are_accepted_and_strange_sets_are_not() {
+    let set = set(&[1, 2]);
+    let edited = rows(vec![applied(1, "before"), applied(2, "before")]);
+    let accept = |version, history: &HistorySnapshot| {
+        entered(Entry::AcceptDivergent(version), history, &set)
+    };
+    assert_eq!(accept(None, &edited), migrate(&[1, 2]));
+    assert_eq!(accept(Some(2), &edited), migrate(&[2]));
+    assert_eq!(accept(None, &history(&[1])), Action::UpToDate);
+    let newer = rows(vec![applied(1, "before"), applied(9, "select 1")]);
+    assert_eq!(
+        accept(None, &newer),
+        Action::Refuse(Refusal::Ahead(vec![9]))
+    );
+}
+
+#[test]
+fn a_fix_reaches_tenants_with_nothing_pending_and_with_only_itself_asked_for_refused_ones() {
+    let set = set(&[1, 2]);
+    let histories = || {
+        let edited = rows(vec![applied(1, "before"), applied(2, "select 1")]);
+        let new = HistorySnapshot::NoTable { relations: 0 };
+        vec![history(&[1]), history(&[1, 2]), edited, new]
+    };
+    let actions = |then| -> Vec<Action> {
+        let plan = planned(histories(), &set).for_fix(then);
+        plan.tenants.into_iter().map(|t| t.action).collect()
+    };
+    let nothing_there = Action::Refuse(Refusal::NothingThere);
+    let then_migrate = actions(AfterFix::Migrate);
+    assert_eq!(then_migrate[..2], [migrate(&[2]), migrate(&[])]);
+    assert!(matches!(
+        then_migrate[2],
+        Action::Refuse(Refusal::Divergent(_))
+    ));
+    assert_eq!(then_migrate[3], nothing_there);
+    let alone = migrate(&[]);
+    assert_eq!(
+        actions(AfterFix::Stop),
+        [alone.clone(), alone.clone(), alone, nothing_there]
+    );
 }
 
 #[test]

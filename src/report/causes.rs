@@ -12,7 +12,7 @@ use crate::run::{Failure, FailureClass, FailureGroup, Outcome, group_failures};
 use crate::tenant::TenantId;
 
 /// Causes that are shown in full; with more the list would scroll away.
-const CAUSES: usize = 10;
+pub(super) const CAUSES: usize = 10;
 /// Where the facts under a cause begin.
 pub(super) const INDENT: usize = 13;
 

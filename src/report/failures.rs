@@ -6,11 +6,11 @@ use std::io::{self, Write};
 
 use super::Verbosity;
 use super::advice::advice;
-use super::causes::{INDENT, count_causes, fact, headline, write_facts};
+use super::causes::{CAUSES, INDENT, count_causes, fact, headline, write_facts};
 use super::excerpt::write_excerpt;
 use super::style::{Style, Tone};
 use super::summary::{Step, write_next};
-use super::wording::{clean, count_u64, names, paragraph, verb};
+use super::wording::{clean, count, count_u64, names, paragraph, verb};
 use crate::ledger::{RunDetail, RunRecord, RunState, RunTenantRecord};
 use crate::migration::{MigrationSet, Version};
 use crate::run::{CauseName, Failure, FailureClass, FailureGroup, Outcome, group_failures};
@@ -192,9 +192,19 @@ pub fn failures(
         out,
         "{head}: {failed} of {tenants} failed{stopped}, with {causes_in_words}"
     )?;
-    for cause in causes {
+    let shown = if verbosity == Verbosity::Verbose {
+        causes.len()
+    } else {
+        CAUSES
+    };
+    for cause in causes.iter().take(shown) {
         writeln!(out)?;
         write_cause(out, cause, run, style, verbosity)?;
+    }
+    if let Some(rest) = causes.get(shown..).filter(|rest| !rest.is_empty()) {
+        let tenants = rest.iter().map(|cause| cause.group.tenants.len()).sum();
+        let (tenants, others) = (count(tenants, "tenant"), count(rest.len(), "other cause"));
+        writeln!(out, "\n… and {tenants} with {others}; all of them: -v")?;
     }
     write_next(out, &next_steps(run, causes, style), style)
 }
@@ -301,21 +311,16 @@ fn next_steps(run: &RunRecord, causes: &[Cause], style: Style) -> Vec<Step> {
     };
     let tenants_of = format!("fleet failures {} --tenants-of {}", run.id, first.name);
     let resume = format!("fleet resume {}", run.id);
-    if open.len() == 1 {
-        return vec![
-            (tenants_of, "its tenants, one a line".to_owned()),
-            (resume, "when the cause is mended".to_owned()),
-        ];
-    }
     let of_one = style
         .invocation
         .command(&format!("{resume} --tenants-from -"));
+    let mended = verb(open.len(), "the cause is", "all of them are");
     vec![
         (
-            format!("{tenants_of} | {of_one}"),
-            "when that one is mended".to_owned(),
+            tenants_of,
+            format!("the tenants of one cause: … | {of_one}"),
         ),
-        (resume, "when all of them are".to_owned()),
+        (resume, format!("when {mended} mended")),
     ]
 }
 

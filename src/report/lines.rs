@@ -9,7 +9,7 @@ use super::style::{Style, Tone};
 use super::wording::clean;
 use super::{Reporter, Verbosity};
 use crate::rollout::RolloutEvent;
-use crate::run::Progress;
+use crate::run::{Act, Progress};
 use crate::tenant::TenantId;
 
 /// A line at the latest after this time, if an event comes by.
@@ -42,6 +42,12 @@ impl Lines {
             progress: None,
             waiting_said_at: None,
         }
+    }
+
+    /// The same for an act.
+    pub(super) fn about(mut self, act: Option<Act>) -> Self {
+        self.notices.act = act;
+        self
     }
 
     /// For whom a build of an index waits, now and then: a log shows nothing else of it.

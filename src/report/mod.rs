@@ -1,6 +1,7 @@
 //! What is seen: facts become words. Progress and notices go to stderr, results to stdout; JSON is
 //! a contract, text for people is not. A stream that breaks never changes a run.
 
+mod acts;
 mod advice;
 mod board;
 mod causes;
@@ -35,12 +36,13 @@ mod watching;
 mod waves;
 mod wording;
 
+pub use acts::{Intent, intent};
 pub use detail::{Recorded, status_detail};
 pub use document::{
     Complaint, approved_document, failures_document, gate_document, gate_line,
-    holds_released_document, holds_set_document, no_failures_document, plan_document, run_document,
-    runless_document, runs_document, show_document, status_document, tenants_document,
-    tenants_of_document, write_document,
+    holds_released_document, holds_set_document, intent_document, no_failures_document,
+    plan_document, run_document, runless_document, runs_document, show_document, status_document,
+    tenants_document, tenants_of_document, write_document,
 };
 pub use failures::{Cause, Statement, cause_names, causes, failures, no_failures, tenant_words};
 pub use gate::{arrived, gate};
@@ -58,6 +60,7 @@ pub use waves::approved;
 pub use wording::{duration, some_names};
 
 use crate::rollout::RolloutEvent;
+use crate::run::Act;
 use sink::Sink;
 
 /// Somebody who is told what happens. Never fails: what cannot be shown is not shown.
@@ -126,21 +129,12 @@ pub fn for_run(
     verbosity: Verbosity,
     stepwise: Stepwise,
 ) -> Reporters {
-    let mut reporters = Reporters::default();
-    // first, so that bars are gone before the result is written to the same terminal
-    if verbosity != Verbosity::Quiet {
-        // bars and lines of events would tear each other apart on one terminal
-        if screen.live && format != Format::Ndjson {
-            reporters.push(progress::Progress::stderr(screen.stderr, verbosity));
-        } else {
-            reporters.push(lines::Lines::new(Sink::stderr(), screen.stderr, verbosity));
-        }
-        if format != Format::Human {
-            reporters.push(ending::Closing {
-                sink: Sink::stderr(),
-                style: screen.stderr,
-            });
-        }
+    let mut reporters = live(format, screen, verbosity, None);
+    if verbosity != Verbosity::Quiet && format != Format::Human {
+        reporters.push(ending::Closing {
+            sink: Sink::stderr(),
+            style: screen.stderr,
+        });
     }
     match format {
         Format::Human => reporters.push(ending::Summary {
@@ -151,6 +145,51 @@ pub fn for_run(
         }),
         Format::Json => reporters.push(ending::Document(Sink::stdout())),
         Format::Ndjson => reporters.push(ndjson::Ndjson::new(Sink::stdout())),
+    }
+    reporters
+}
+
+/// The same for an act, whose end is told in other words.
+pub fn for_act(
+    act: Act,
+    format: Format,
+    screen: Screen,
+    verbosity: Verbosity,
+    stepwise: Stepwise,
+) -> Reporters {
+    let mut reporters = live(format, screen, verbosity, Some(act));
+    if verbosity != Verbosity::Quiet && format != Format::Human {
+        reporters.push(acts::ActClosing {
+            sink: Sink::stderr(),
+            act,
+            style: screen.stderr,
+        });
+    }
+    match format {
+        Format::Human => reporters.push(acts::ActSummary {
+            sink: Sink::stdout(),
+            act,
+            stepwise,
+            style: screen.stdout,
+            verbosity,
+        }),
+        Format::Json => reporters.push(ending::Document(Sink::stdout())),
+        Format::Ndjson => reporters.push(ndjson::Ndjson::new(Sink::stdout())),
+    }
+    reporters
+}
+
+/// Who tells of a run while it goes on.
+fn live(format: Format, screen: Screen, verbosity: Verbosity, act: Option<Act>) -> Reporters {
+    let mut reporters = Reporters::default();
+    // first, so that bars are gone before the result is written to the same terminal
+    if verbosity != Verbosity::Quiet {
+        // bars and lines of events would tear each other apart on one terminal
+        if screen.live && format != Format::Ndjson {
+            reporters.push(progress::Progress::stderr(screen.stderr, verbosity).about(act));
+        } else {
+            reporters.push(lines::Lines::new(Sink::stderr(), screen.stderr, verbosity).about(act));
+        }
     }
     reporters
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use std::collections::HashMap;
 
 use super::Verbosity;
+use super::acts;
 use super::eta::{self, Eta};
 use super::style::{Style, Tone};
 use super::throttling;
@@ -13,7 +14,7 @@ use super::waves;
 use super::wording::{cause, clean, count, count_u64, duration, message, verb, version};
 use crate::rollout::{Pace, RolloutEvent};
 use crate::run::{
-    AttemptNumber, CancelReason, Halt, Outcome, PaceChange, Progress, StopSignal, TenantResult,
+    Act, AttemptNumber, CancelReason, Halt, Outcome, PaceChange, Progress, StopSignal, TenantResult,
 };
 use crate::tenant::{DatabaseName, TenantId};
 
@@ -29,6 +30,8 @@ pub(super) struct Notices {
     retries: u32,
     /// Databases that are throttled, and whether it was said that they are paused.
     throttled: HashMap<DatabaseName, bool>,
+    /// What the run is where it is none that migrates.
+    pub(super) act: Option<Act>,
 }
 
 impl Notices {
@@ -39,13 +42,16 @@ impl Notices {
             failures: 0,
             retries: 0,
             throttled: HashMap::new(),
+            act: None,
         }
     }
 
     /// The line for an event, None where it is not worth one.
     pub(super) fn line(&mut self, event: &RolloutEvent) -> Option<String> {
         match event {
-            RolloutEvent::RunStarted { to_migrate, .. } if *to_migrate > 0 => opening(event),
+            RolloutEvent::RunStarted { to_migrate, .. } if *to_migrate > 0 => {
+                opening(event, self.act)
+            }
             RolloutEvent::AttemptFailedWillRetry {
                 tenant,
                 attempt,
@@ -244,7 +250,7 @@ fn tries(attempts: AttemptNumber) -> String {
 }
 
 /// `Migrating 197 of 200 tenants to V12, 8 at a time, ETA 3 min (run 2026…)`.
-fn opening(event: &RolloutEvent) -> Option<String> {
+fn opening(event: &RolloutEvent, act: Option<Act>) -> Option<String> {
     let RolloutEvent::RunStarted {
         run,
         resumes,
@@ -263,11 +269,15 @@ fn opening(event: &RolloutEvent) -> Option<String> {
         Pace::Fixed => "",
         Pace::Auto => "up to ",
     };
-    let mut text = format!(
-        "Migrating {to_migrate} of {} to {}, {up_to}{concurrency} at a time",
-        count_u64(totals.tenants, "tenant"),
-        version(*target)
-    );
+    let tenants = count_u64(totals.tenants, "tenant");
+    let what = match act {
+        Some(act) => acts::beginning(act, *to_migrate, &tenants, *target),
+        None => format!(
+            "Migrating {to_migrate} of {tenants} to {}",
+            version(*target)
+        ),
+    };
+    let mut text = format!("{what}, {up_to}{concurrency} at a time");
     if let Some(eta) = Eta::new(*outlook).remaining(Instant::now()) {
         let _ = write!(text, ", {}", eta::words(eta));
     }

@@ -12,6 +12,7 @@ use super::notices::Notices;
 use super::style::Style;
 use super::{Reporter, Verbosity};
 use crate::rollout::RolloutEvent;
+use crate::run::Act;
 
 /// How often the terminal is drawn, whatever happens: elapsed times move also where nothing does,
 /// and a million events cost no more than a thousand.
@@ -38,6 +39,12 @@ impl Progress {
         let mut progress = Self::new(target, stderr_size, style, verbosity);
         progress.muted = MutedControlKeys::begin();
         progress
+    }
+
+    /// The same for an act.
+    pub(super) fn about(mut self, act: Option<Act>) -> Self {
+        self.notices.act = act;
+        self
     }
 
     /// On any terminal.

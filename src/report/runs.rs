@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::Verbosity;
+use super::acts::{write_acts, write_why};
 use super::causes::{INDENT, fact, recorded_failures, write_causes};
 use super::detail::write_attempts;
 use super::style::{Style, Tone};
@@ -15,7 +16,7 @@ use super::undone::write_undone;
 use super::waves::{write_halt, write_waves};
 use super::wording::{clean, count, count_u64, duration, names, version};
 use crate::ledger::{RunDetail, RunEventRecord, RunRecord, RunState, RunTenantRecord};
-use crate::run::{Outcome, PaceChange, RunOutcome, Totals};
+use crate::run::{Act, Outcome, PaceChange, RunOutcome, Totals};
 use crate::tenant::TenantId;
 
 /// How many changes of the tenants at a time are listed.
@@ -89,6 +90,7 @@ pub fn show(
     let state = style.paint(tone(run.state), run.state.as_str());
     writeln!(out, "Run {}: {state}", run.id)?;
     write_header(out, run, style)?;
+    write_why(out, &detail.acts, style, verbosity)?;
     let failures = recorded_failures(detail);
     if !failures.is_empty() {
         writeln!(out)?;
@@ -100,12 +102,14 @@ pub fn show(
         .filter_map(|t| Some((t.outcome?, t.reason.as_deref(), &t.tenant)));
     write_undone(out, undone, style, verbosity)?;
     write_unfinished(out, &detail.tenants, style, verbosity)?;
+    write_acts(out, &detail.acts.acts, style, verbosity)?;
+    let is_done = |outcome| matches!(outcome, Outcome::Succeeded | Outcome::UpToDate);
+    let failed = detail.failed_attempts.iter();
+    let failed = failed.filter(|attempt| !is_done(attempt.outcome)).count();
     if verbosity == Verbosity::Verbose {
         write_attempts(out, &detail.failed_attempts, style)?;
-    } else if !detail.failed_attempts.is_empty() {
-        let failed = detail.failed_attempts.iter();
-        let failed = failed.filter(|attempt| attempt.outcome != Outcome::Succeeded);
-        let attempts = count(failed.count(), "attempt");
+    } else if failed > 0 {
+        let attempts = count(failed, "attempt");
         writeln!(
             out,
             "\n{attempts} did not succeed, retries included; each one: -v"
@@ -174,13 +178,16 @@ fn write_header(out: &mut dyn Write, run: &RunRecord, style: Style) -> io::Resul
         fact(out, "exit code", &code.to_string(), style)?;
     }
     write_halt(out, run, style)?;
-    fact(out, "tenants", &tally(run.totals), style)
+    fact(out, "tenants", &tally(run), style)
 }
 
 /// `200: 194 migrated, 3 already there, 3 failed`.
-fn tally(totals: Totals) -> String {
+fn tally(run: &RunRecord) -> String {
+    let totals = run.totals;
+    let is_act = Act::parse(&run.command).is_some();
+    let succeeded = if is_act { "done" } else { "migrated" };
     let parts: Vec<String> = [
-        (totals.succeeded, "migrated"),
+        (totals.succeeded, succeeded),
         (totals.up_to_date, "already there"),
         (totals.failed, "failed"),
         (totals.interrupted, "interrupted"),
@@ -236,6 +243,11 @@ fn next_steps(run: &RunRecord) -> Vec<Step> {
             return vec![(format!("fleet show {}", run.id), when)];
         }
         RunState::Abandoned | RunState::Finished(_) if open == 0 => return Vec::new(),
+        // an act is typed again, not carried on
+        RunState::Abandoned | RunState::Finished(_) if Act::parse(&run.command).is_some() => {
+            let when = "where every tenant is; the same command again leaves out what is done";
+            return vec![("fleet status".to_owned(), when.to_owned())];
+        }
         // what was refused needs somebody's hand first
         RunState::Finished(RunOutcome::Failed) if run.totals.failed == 0 => {
             let when = "where every tenant is, and what to do about these".to_owned();

@@ -212,11 +212,14 @@ pub(super) fn wrapped(items: &[String], indent: usize, width: u16) -> String {
 
 /// Where in a file a failure lies: `V12__unique_email.sql:4`. None where it came before any file.
 pub(super) fn place(failure: &Failure) -> Option<String> {
-    let file = clean(failure.migration.as_deref()?);
+    let name = failure.migration.as_deref()?;
+    // a migration goes by its stem, the fix of a repair by its whole name
+    let ending = if name.contains('.') { "" } else { ".sql" };
+    let file = format!("{}{ending}", clean(name));
     Some(match (failure.line, failure.statement) {
-        (Some(line), _) => format!("{file}.sql:{line}"),
-        (None, Some(statement)) => format!("{file}.sql, statement {statement}"),
-        (None, None) => format!("{file}.sql"),
+        (Some(line), _) => format!("{file}:{line}"),
+        (None, Some(statement)) => format!("{file}, statement {statement}"),
+        (None, None) => file,
     })
 }
 

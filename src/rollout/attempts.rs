@@ -75,7 +75,12 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
                 }
             }
         }
-        job.applied.notes.extend(applied.notes);
+        job.applied.has_mended |= applied.has_mended;
+        for note in applied.notes {
+            if !job.applied.notes.contains(&note) {
+                job.applied.notes.push(note);
+            }
+        }
         // doubt stays until an attempt has read the history, which one without a connection has not
         if in_doubt {
             job.assignment.knowledge = Knowledge::InDoubt;
@@ -115,8 +120,10 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     /// At its target.
     fn reached(&mut self, job: Job, duration: Duration) {
         self.health.works(job.database());
-        let verdict = if job.applied.migrations.is_empty() {
-            Verdict::because(Outcome::UpToDate, "somebody else migrated it meanwhile")
+        let verdict = if job.applied.migrations.is_empty() && !job.applied.has_mended {
+            let note = job.applied.notes.first().map(String::as_str);
+            let reason = note.unwrap_or("somebody else migrated it meanwhile");
+            Verdict::because(Outcome::UpToDate, reason)
         } else {
             Verdict::of(Outcome::Succeeded)
         };

@@ -30,11 +30,19 @@ pub enum SourceError {
         directory: PathBuf,
     },
     /// Files that are no migrations, or migrations that cannot be run.
-    #[error("{}", Block { directory, problems })]
+    #[error("{}", Block { what: "the migration set in", path: directory, problems })]
     Problems {
         /// Which directory.
         directory: PathBuf,
         /// Every problem of every file, by path and place.
+        problems: Vec<Problem>,
+    },
+    /// The file of a repair cannot be run.
+    #[error("{}", Block { what: "the repair", path, problems })]
+    Fix {
+        /// Which file.
+        path: PathBuf,
+        /// Every problem, by place.
         problems: Vec<Problem>,
     },
 }
@@ -70,7 +78,8 @@ impl fmt::Display for Problem {
 
 /// The whole refusal.
 struct Block<'a> {
-    directory: &'a Path,
+    what: &'static str,
+    path: &'a Path,
     problems: &'a [Problem],
 }
 
@@ -80,8 +89,9 @@ impl fmt::Display for Block<'_> {
         let noun = if count == 1 { "problem" } else { "problems" };
         write!(
             f,
-            "the migration set in {} is refused, {count} {noun}:",
-            Printable(&self.directory.display().to_string())
+            "{} {} is refused, {count} {noun}:",
+            self.what,
+            Printable(&self.path.display().to_string())
         )?;
         for problem in self.problems.iter().take(MOST_SHOWN) {
             write!(f, "\n{problem}")?;

@@ -4,6 +4,7 @@
 
 mod error;
 mod file;
+mod fix;
 mod name;
 mod tree;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use error::{Problem, SourceError};
+pub use fix::read_fix;
 
 use crate::migration::{Migration, MigrationSet, Version};
 use name::FileName;

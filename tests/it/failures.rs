@@ -45,7 +45,7 @@ fn each_cause_has_its_statement_with_a_caret_its_facts_and_its_tenants() {
         .assert_stdout_has("✗ 2 tenants at V2__one_each.sql")
         .assert_stdout_has("  cause      42P01@V2.2")
         .assert_stdout_has("  helps      where other tenants got past it")
-        .assert_stdout_has("--tenants-of 42703@V2.2 | fleet resume ");
+        .assert_stdout_has("--tenants-of 42703@V2.2  the tenants of one cause: … | fleet resume ");
 }
 
 #[test]

@@ -418,3 +418,22 @@ fn a_run_that_left_who_is_held_is_a_success_to_whoever_watches() {
     fleet.fleet(&["watch", name]).assert_code(0);
     fleet.fleet(&["failures", name]).assert_code(0);
 }
+
+/// Who names a tenant to mend it does not wait for its hold; what follows ends at the pin.
+#[test]
+fn a_repair_does_not_wait_for_a_hold_and_ends_at_a_pin() {
+    let (db, schemas, fleet) = three_at_v1();
+    fleet.write_file("fix.sql", "UPDATE t1 SET note = 'mended';\n");
+    fleet.json(&["hold", "tenant_0001", "--reason", "being mended"], 0);
+    fleet.json(&["pin", "tenant_0001", "tenant_0002", "--to", "2"], 0);
+    let repair = ["repair", "--sql", "fix.sql", "--reason", "bad rows"];
+    for schema in ["tenant_0001", "tenant_0002"] {
+        fleet.json(&[&repair[..], &[schema]].concat(), 0);
+    }
+    assert_applied_exactly_once(&db, &schemas[..2], &[1, 2]);
+    // at its pin it is mended, and goes no further
+    let again = [&repair[..], &["--again", "tenant_0002"]].concat();
+    let mended = fleet.json(&again, 0);
+    assert_eq!(tenant(&mended, "tenant_0002")["to"], 2);
+    assert_applied_exactly_once(&db, &schemas[..2], &[1, 2]);
+}

@@ -11,12 +11,14 @@ mod matrix;
 mod planning;
 mod support;
 
+mod acts;
 mod concurrency;
 mod deadline;
 mod faults;
 mod holds;
 mod kill;
 mod longest_first;
+mod repair;
 mod scale;
 mod steps;
 mod stock_refinery;

@@ -9,7 +9,7 @@ use crate::support::{
 
 /// A build of stock refinery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stock {
+pub(crate) enum Stock {
     /// As it comes.
     Int4,
     /// With its feature `int8-versions`.
@@ -18,7 +18,7 @@ enum Stock {
 
 impl Stock {
     /// Migrates one schema with the files of the fleet.
-    fn migrate(self, db: &TestDatabase, schema: &str, fleet: &TestFleet) -> Run {
+    pub(crate) fn migrate(self, db: &TestDatabase, schema: &str, fleet: &TestFleet) -> Run {
         let variable = match self {
             Self::Int4 => "FLEET_TEST_STOCK_INT4",
             Self::Int8 => "FLEET_TEST_STOCK_INT8",

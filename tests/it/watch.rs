@@ -139,6 +139,12 @@ fn ctrl_c_ends_the_watching_and_not_the_run() {
     seen.assert_code(130)
         .assert_stderr_has("watching has ended, run ")
         .assert_stderr_has("goes on");
+    assert_eq!(seen.stdout, "");
+    let watch = gated.watch(&["-o", "json", "watch"]);
+    watch.terminate();
+    let seen = watch.wait();
+    seen.assert_code(143);
+    assert_eq!(seen.json()["outcome"], "interrupted");
     let runs = gated.fleet.json(&["runs"], 0);
     assert_eq!(runs["runs"][0]["state"], "running");
     gated.gate.release();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::acts::ActsKeys;
 use super::pace::RecordedRow;
 use super::waves::{HaltRow, WaveRecordRow};
 use super::{Each, TenantKey};
@@ -78,6 +79,8 @@ struct ShowDocument<'a, T, A, E> {
     failures: Causes,
     events: E,
     waves: Vec<WaveRecordRow<'a>>,
+    #[serde(flatten)]
+    acts: Option<ActsKeys<'a>>,
 }
 
 /// Groups that only exist for this document.
@@ -156,6 +159,7 @@ pub fn show_document(detail: &RunDetail) -> impl Serialize + '_ {
         failures: Causes(recorded_failures(detail)),
         events: Each::of(&detail.events, RecordedRow::of),
         waves: detail.waves.iter().map(WaveRecordRow::of).collect(),
+        acts: ActsKeys::of(&detail.run, &detail.acts),
     }
 }
 

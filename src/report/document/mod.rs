@@ -1,6 +1,7 @@
 //! JSON documents, the contract with scripts: structs in the order of their keys, and lists that
 //! are serialized row by row from what is there, so that 10,000 tenants need no second copy.
 
+mod acts;
 mod failures;
 mod gate;
 mod hold;
@@ -14,6 +15,7 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
+pub use acts::intent_document;
 pub use failures::{failures_document, no_failures_document, tenants_of_document};
 pub use gate::{gate_document, gate_line};
 pub use hold::{holds_released_document, holds_set_document};

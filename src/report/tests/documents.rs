@@ -48,7 +48,7 @@ fn a_plan() {
     plan.tenants.drain(..196);
     plan.tenants.truncate(4);
     let text = written(|out| write_document(out, &plan_document(&plan, &set())));
-    let hint = "restore the history table with the schema, or insert the rows of what was applied; fleet never starts at the first version on a schema that is in use";
+    let hint = "restore the history table with the schema, or say where the tenant is: fleet baseline NAME --at VERSION; fleet never starts at the first version on a schema that is in use";
     let expected = [
         r#"{"target":12,"head":12,"totals":{"tenants":4,"migrate":2,"up_to_date":1,"refuse":1,"hold":0},"tenants":["#,
         r#"{"database":"main","schema":"a197","from":10,"pending":["V11__orders","V12__unique_email"],"action":"migrate","reason":null,"hint":null,"create":false,"halfway":null,"holds":[]},"#,

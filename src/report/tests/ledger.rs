@@ -6,7 +6,7 @@ use super::super::{
     Verbosity, runs, runs_document, show, show_document, tenants, tenants_document, write_document,
 };
 use super::*;
-use crate::ledger::{AttemptRecord, RunDetail, RunRecord, RunState, RunTenantRecord};
+use crate::ledger::{ActsOfRun, AttemptRecord, RunDetail, RunRecord, RunState, RunTenantRecord};
 use crate::tenant::{Presence, Tenant};
 
 fn record(state: RunState) -> RunRecord {
@@ -81,6 +81,7 @@ pub(super) fn detail() -> RunDetail {
         ],
         waves: Vec::new(),
         events: Vec::new(),
+        acts: ActsOfRun::default(),
     }
 }
 

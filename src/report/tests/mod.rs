@@ -1,8 +1,10 @@
 //! Sample facts, and tests of what they become.
 
+mod acts;
 mod bars;
 mod documents;
 mod etas;
+mod failures;
 mod holds;
 mod ledger;
 mod live;

@@ -60,7 +60,7 @@ To V12: 198 of 202 tenants to migrate, 1 up to date, 3 refused
   tenants    main/e, main/f
   reason     12 relations but no history
   tenants    main/d
-  hint       restore the history table with the schema, or insert the rows of what was applied; fleet never starts at the first version on a schema that is in use
+  hint       restore the history table with the schema, or say where the tenant is: fleet baseline NAME --at VERSION; fleet never starts at the first version on a schema that is in use
 
 Next:
   fleet migrate  does it; refused tenants are left as they are

@@ -79,7 +79,7 @@ impl TenantMigrator for Scripted {
                 Ok(Applied {
                     migrations: vec!["V1__one".to_owned()],
                     version: Some(1),
-                    notes: Vec::new(),
+                    ..Applied::default()
                 })
             }
             Does::Fail(ms) => {

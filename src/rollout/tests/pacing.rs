@@ -41,7 +41,7 @@ impl TenantMigrator for Pressed {
         Ok(Applied {
             migrations: vec!["V1__one".to_owned()],
             version: Some(1),
-            notes: Vec::new(),
+            ..Applied::default()
         })
     }
 

@@ -71,6 +71,10 @@ fn help_lists_every_command() {
         "gate",
         "tenants",
         "reconcile",
+        "repair",
+        "skip",
+        "baseline",
+        "accept-divergent",
         "hold",
         "pin",
         "release",
@@ -95,6 +99,10 @@ fn each_commands_help_names_its_flags() {
         "pin",
         "release",
         "gate",
+        "repair",
+        "skip",
+        "baseline",
+        "accept-divergent",
     ];
     for command in selecting {
         let help = help(&[command, "--help"]);
@@ -114,6 +122,34 @@ fn each_commands_help_names_its_flags() {
             "--verbose",
             "--quiet",
         ] {
+            help.assert_stdout_has(flag);
+        }
+    }
+}
+
+#[test]
+fn the_help_of_acts_names_their_flags() {
+    for (command, flags) in [
+        (
+            "repair",
+            &[
+                "[TENANT]...",
+                "--sql <FILE>",
+                "--reason <TEXT>",
+                "--no-migrate",
+                "--again",
+                "--dry-run",
+            ][..],
+        ),
+        ("skip", &["<VERSION>", "[TENANT]...", "--reason <TEXT>"]),
+        ("baseline", &["--at <VERSION>", "--reason <TEXT>"]),
+        (
+            "accept-divergent",
+            &["--version <VERSION>", "--reason <TEXT>", "--dry-run"],
+        ),
+    ] {
+        let help = help(&[command, "--help"]);
+        for flag in flags {
             help.assert_stdout_has(flag);
         }
     }

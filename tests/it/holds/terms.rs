@@ -55,10 +55,10 @@ fn a_hold_and_a_pin_of_one_tenant_are_released_together() {
 const NONSENSE: &[(&[&str], &str)] = &[
     (
         &["hold", "--reason", "import"],
-        "name the tenants: fleet hold TENANT",
+        "name the tenants to hold: TENANT",
     ),
-    (&["release"], "name the tenants: fleet release TENANT"),
-    (&["pin", "--to", "2"], "name the tenants: fleet pin TENANT"),
+    (&["release"], "name the tenants to release: TENANT"),
+    (&["pin", "--to", "2"], "name the tenants to pin: TENANT"),
     (&["hold", "tenant_0001"], "--reason"),
     (
         &["hold", "tenant_0001", "--reason", " "],

@@ -8,7 +8,8 @@ use super::super::fleet::TestFleet;
 use super::super::server::Server;
 use super::super::session::quote;
 
-/// One line for everything in a schema, with the schema's own name taken out.
+/// One line for everything in a schema, with the schema's own name taken out. What fleet notes of repairs is
+/// not part of it.
 pub(crate) fn shape(db: &TestDatabase, schema: &str) -> Vec<String> {
     let literal = schema.replace('\'', "''");
     // names in the tenant's schema are written without it where the search path finds them there
@@ -17,7 +18,8 @@ pub(crate) fn shape(db: &TestDatabase, schema: &str) -> Vec<String> {
          SET LOCAL search_path TO {};
          WITH here AS (SELECT oid, quote_ident(nspname) || '.' AS prefix
                        FROM pg_namespace WHERE nspname = '{literal}'),
-         relations AS (SELECT c.* FROM pg_class c JOIN here ON c.relnamespace = here.oid),
+         relations AS (SELECT c.* FROM pg_class c JOIN here ON c.relnamespace = here.oid
+                       WHERE c.relname <> 'fleet_schema_repairs'),
          lines AS (
            SELECT format('relation %s %s %s rls=%s options=%s', relname, relkind, relpersistence,
                          relrowsecurity, reloptions) AS line FROM relations
@@ -32,6 +34,7 @@ pub(crate) fn shape(db: &TestDatabase, schema: &str) -> Vec<String> {
            SELECT format('constraint %s.%s %s validated=%s', c.conrelid::regclass, c.conname,
                          pg_get_constraintdef(c.oid), c.convalidated)
            FROM pg_constraint c JOIN here ON c.connamespace = here.oid
+           WHERE c.conrelid <> coalesce(to_regclass('fleet_schema_repairs')::oid, 0)
            UNION ALL
            SELECT format('index %s valid=%s', pg_get_indexdef(i.indexrelid), i.indisvalid)
            FROM pg_index i JOIN relations r ON r.oid = i.indexrelid

@@ -1,0 +1,79 @@
+//! A repair as somebody reads it.
+
+use super::with_bad_rows;
+
+/// A text for people, with names of runs, points in time and durations taken out.
+fn steady(text: &str) -> String {
+    let words = text.split(' ').collect::<Vec<_>>();
+    let mut steady: Vec<String> = Vec::new();
+    for word in words {
+        let (line, end) = word
+            .split_once('\n')
+            .map_or((word, ""), |(line, _)| (line, &word[line.len()..]));
+        let is_run = line.len() == 20 && line.split('-').map(str::len).eq([8, 6, 4]);
+        let last = steady.last_mut();
+        match (line.trim_end_matches(')'), last) {
+            ("ms" | "s", Some(number)) if number.trim_start_matches('(').parse::<f64>().is_ok() => {
+                let open = if number.starts_with('(') { "(" } else { "" };
+                *number = format!(
+                    "{open}TIME{}{end}",
+                    &line[line.trim_end_matches(')').len()..]
+                );
+            }
+            _ if is_run => steady.push(format!("RUN{end}")),
+            _ if line.ends_with('Z') && line.contains(':') => steady.push(format!("WHEN{end}")),
+            _ => steady.push(word.to_owned()),
+        }
+    }
+    steady.join(" ")
+}
+
+#[test]
+fn what_somebody_sees_of_a_repair() {
+    let (_db, fleet) = with_bad_rows(12, &["tenant_0003", "tenant_0011"]);
+    fleet.fleet(&["migrate"]).assert_code(4);
+    fleet.write_file("wrong.sql", "DELETE FROM\n  prob;\n");
+    let repair = |file: &str| {
+        let reason = "doubled by the import";
+        let arguments = ["repair", "*03", "*11", "--sql", file, "--reason", reason];
+        steady(&fleet.fleet(&arguments).stdout)
+    };
+    assert_eq!(
+        repair("wrong.sql"),
+        "✗ 2 of 2 tenants failed with one cause in TIME\n\
+         \n\
+         ✗ 2 tenants at wrong.sql:2: 42P01 relation \"prob\" does not exist\n\
+         \x20 tenants    main/tenant_0003, main/tenant_0011\n\
+         \n\
+         Nothing is half applied: each failed migration was rolled back.\n\
+         \n\
+         Next:\n\
+         \x20 fleet show -v RUN  every attempt\n\
+         \x20 fleet status                        where every tenant is; the same command again leaves out what is done\n"
+    );
+    assert_eq!(
+        repair("fix.sql"),
+        "✓ 2 tenants repaired, and at V2 (TIME)\n"
+    );
+    let shown = steady(&fleet.fleet(&["show"]).stdout);
+    let (head, acts) = shown.split_once("  reason     ").expect("a reason");
+    assert!(head.contains("  command    repair\n"), "{head}");
+    assert_eq!(
+        acts.split_once("sha256 ").map(|(before, _)| before),
+        Some("doubled by the import\n  fix        fix.sql (220 bytes, ")
+    );
+    let acts = acts.split_once(")\n").map(|(_, after)| after);
+    assert_eq!(
+        acts,
+        Some(
+            "             -- the import of May has doubled them\n\
+             \x20            DELETE FROM probe a USING probe b WHERE a.version = b.version AND a.ctid > b.ctid;\n\
+             \x20            CREATE TABLE IF NOT EXISTS fixed (at timestamptz DEFAULT now());\n\
+             \x20            INSERT INTO fixed DEFAULT VALUES;\n\
+             \n\
+             Acts:\n\
+             \x20 WHEN  main/tenant_0003 repair V2: done\n\
+             \x20 WHEN  main/tenant_0011 repair V2: done\n"
+        )
+    );
+}
