@@ -12,7 +12,7 @@ use super::output::Output;
 use crate::ledger::{Control, ControlState, Follower, LedgerError, Look, RunRecord, RunState};
 use crate::report::{self, Format, Verbosity, Watching};
 use crate::rollout::StopWatch;
-use crate::run::{ExitCode, RunId, RunOutcome, StopSignal};
+use crate::run::{Act, ExitCode, RunId, RunOutcome, StopSignal};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -207,9 +207,12 @@ async fn conclude(
         )?;
     }
     if matches!(ending, Ending::Died) {
-        output.notice(&format!(
-            "the process of run {run} has died; fleet resume {run} carries it on"
-        ));
+        // an act is typed again, not carried on
+        let then = match Act::parse(&detail.run.command) {
+            Some(_) => "the same command again leaves out what is done".to_owned(),
+            None => format!("fleet resume {run} carries it on"),
+        };
+        output.notice(&format!("the process of run {run} has died; {then}"));
     }
     Ok(exit)
 }

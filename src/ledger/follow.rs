@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::control::Control;
 use super::queries::{ATTEMPTS, RUNS, attempt, run_record, tenant_id};
-use super::{AttemptRecord, LedgerError, RunEventRecord, RunRecord};
+use super::{AttemptRecord, LedgerError, RunEventRecord, RunRecord, WaveRecord};
 use crate::migration::Version;
 use crate::run::{AttemptNumber, RunId};
 use crate::tenant::TenantId;
@@ -44,6 +44,8 @@ pub struct News {
     pub ended: Vec<EndedAttempt>,
     /// What else has happened.
     pub events: Vec<RunEventRecord>,
+    /// Where its waves are by now; none for a run without.
+    pub waves: Vec<WaveRecord>,
 }
 
 /// An attempt that has ended.
@@ -129,10 +131,11 @@ impl Control {
     }
 
     async fn news(&self, follower: &mut Follower) -> Result<News, LedgerError> {
-        let (at_work, ended, events) = tokio::try_join!(
+        let (at_work, ended, events, waves) = tokio::try_join!(
             self.at_work(&follower.run),
             self.ended(&follower.run, follower.ended_at.as_deref()),
-            self.events_behind(&follower.run, follower.event)
+            self.events_behind(&follower.run, follower.event),
+            self.waves(&follower.run)
         )?;
         let (ended, last) = ended;
         let seen = last.or_else(|| follower.ended_at.take());
@@ -143,6 +146,7 @@ impl Control {
             at_work,
             ended,
             events,
+            waves,
         })
     }
 

@@ -9,6 +9,7 @@ use super::sink::Sink;
 use super::style::{Style, Tone};
 use super::summary::{Step, write_next};
 use super::undone::write_undone;
+use super::waves;
 use super::wording::{clean, count, count_u64, duration, names, paragraph, stem, version, wrapped};
 use super::{Reporter, Verbosity};
 use crate::ledger::{ActRecord, ActsOfRun, HistoryRow};
@@ -148,6 +149,9 @@ fn summary(
     verbosity: Verbosity,
 ) -> io::Result<()> {
     writeln!(out, "{}", headline(act, run, style))?;
+    if let Some(halt) = &run.halt {
+        writeln!(out, "{}", waves::halted(halt))?;
+    }
     if !run.failures.is_empty() {
         writeln!(out)?;
         write_causes(out, &run.failures, style, verbosity, |_| None)?;
@@ -304,8 +308,9 @@ fn nothing(act: Act, tenants: &str) -> String {
 fn next_steps(run: &RunSummary) -> Vec<Step> {
     let mut steps = Vec::new();
     if run.totals.failed > 0 {
-        let show = format!("fleet show -v {}", run.run);
-        steps.push((show, "every attempt".to_owned()));
+        let failures = format!("fleet failures {}", run.run);
+        let what = "the statement, and what usually helps";
+        steps.push((failures, what.to_owned()));
     }
     if run.outcome != RunOutcome::Succeeded {
         let what = "where every tenant is; the same command again leaves out what is done";

@@ -11,9 +11,9 @@ use super::excerpt::write_excerpt;
 use super::style::{Style, Tone};
 use super::summary::{Step, write_next};
 use super::wording::{clean, count, count_u64, names, paragraph, verb};
-use crate::ledger::{RunDetail, RunRecord, RunState, RunTenantRecord};
+use crate::ledger::{FixRecord, RunDetail, RunRecord, RunState, RunTenantRecord};
 use crate::migration::{MigrationSet, Version};
-use crate::run::{CauseName, Failure, FailureClass, FailureGroup, Outcome, group_failures};
+use crate::run::{Act, CauseName, Failure, FailureClass, FailureGroup, Outcome, group_failures};
 use crate::sql::{self, Excerpt};
 use crate::tenant::TenantId;
 
@@ -93,7 +93,7 @@ pub fn causes(
                 .count(),
             mended: mended(&group, versions),
             passed: passed(&group.example, detail),
-            statement: statement(&group.example, &detail.run, files),
+            statement: statement(&group.example, detail, files),
             group,
         })
         .collect()
@@ -134,7 +134,7 @@ fn version_of(stem: &str) -> Option<Version> {
 
 fn statement(
     failure: &Failure,
-    run: &RunRecord,
+    detail: &RunDetail,
     files: Result<&MigrationSet, &str>,
 ) -> Option<Statement> {
     let stem = failure.migration.as_deref()?;
@@ -143,6 +143,15 @@ fn statement(
         line: failure.line,
         column: failure.column,
     };
+    let lost = |what: &str| Some(Statement::Lost(what.to_owned()));
+    if let Some(fix) = &detail.acts.fix
+        && fix.name == stem
+    {
+        return match statement_of_fix(fix, pointer) {
+            Some(excerpt) => Some(Statement::Shown(excerpt)),
+            None => lost("the ledger does not have all of its text"),
+        };
+    }
     let set = match files {
         Ok(set) => set,
         Err(why) => {
@@ -153,17 +162,35 @@ fn statement(
     let migration = version_of(stem)
         .and_then(|version| set.get(version))
         .filter(|migration| migration.to_string() == stem);
-    let lost = |what: &str| Some(Statement::Lost(what.to_owned()));
     let Some(migration) = migration else {
         return lost("the file is not among the migrations any more");
     };
-    if !set.begins_with(&run.set_fingerprint) {
+    if !set.begins_with(&detail.run.set_fingerprint) {
         return lost("the migration files are not those of this run any more");
     }
     match sql::excerpt(&migration.body, pointer) {
         Some(excerpt) => Some(Statement::Shown(excerpt)),
         None => lost("the file does not have it any more"),
     }
+}
+
+/// The fix of a repair as the ledger has kept it. BEGIN and COMMIT around it are no statements of it, so that the
+/// line says which one it is.
+fn statement_of_fix(fix: &FixRecord, pointer: sql::Pointer) -> Option<Excerpt> {
+    let text = fix.text.trim_start_matches('\u{feff}');
+    let statement = match pointer.line {
+        Some(line) => {
+            let statements = sql::split(text);
+            let before = statements.iter().filter(|s| s.place.line <= line).count();
+            u32::try_from(before).ok()?
+        }
+        None => pointer.statement,
+    };
+    let pointer = sql::Pointer {
+        statement,
+        ..pointer
+    };
+    sql::excerpt(text, pointer)
 }
 
 /// Writes the causes and what to type next.
@@ -310,18 +337,23 @@ fn next_steps(run: &RunRecord, causes: &[Cause], style: Style) -> Vec<Step> {
         return Vec::new();
     };
     let tenants_of = format!("fleet failures {} --tenants-of {}", run.id, first.name);
-    let resume = format!("fleet resume {}", run.id);
-    let of_one = style
-        .invocation
-        .command(&format!("{resume} --tenants-from -"));
-    let mended = verb(open.len(), "the cause is", "all of them are");
-    vec![
-        (
-            tenants_of,
-            format!("the tenants of one cause: … | {of_one}"),
-        ),
-        (resume, format!("when {mended} mended")),
-    ]
+    // an act is typed again, not carried on
+    let is_act = Act::parse(&run.command).is_some();
+    let passes = first.group.example.class == FailureClass::Transient;
+    let of_one = if passes && !is_act {
+        format!("fleet resume {} --tenants-from -", run.id)
+    } else {
+        "fleet repair --tenants-from - --sql FILE".to_owned()
+    };
+    let of_one = style.invocation.command(&of_one);
+    let what = format!("the tenants of one cause: … | {of_one}");
+    let mut steps = vec![(tenants_of, what)];
+    if !is_act {
+        let mended = verb(open.len(), "the cause is", "all of them are");
+        let resume = format!("fleet resume {}", run.id);
+        steps.push((resume, format!("when {mended} mended")));
+    }
+    steps
 }
 
 /// Writes the tenants of a cause that are still open, a word a line.

@@ -14,6 +14,7 @@ use super::progress::{BAR, DRAW_EVERY, DRAWS_PER_SECOND, bar_style, stderr_size}
 use super::sink::Sink;
 use super::style::{Style, Tone};
 use super::throttling;
+use super::waves;
 use super::wording::{cause, clean, count_u64, duration, version};
 use super::{Format, Screen, Verbosity};
 use crate::ledger::{EndedAttempt, Look, News, RunRecord};
@@ -98,7 +99,7 @@ impl Watching {
         lock(&self.scene).see(&look.run, now);
         if let Some(news) = &look.news {
             self.tell(news, &look.run);
-            lock(&self.scene).hear(news, now);
+            lock(&self.scene).hear(news, &look.run.id, now);
         }
         let (done, to_do) = lock(&self.scene).position();
         match &self.bar {
@@ -128,6 +129,16 @@ impl Watching {
             let started: Vec<_> = started.collect();
             drop(scene);
             out.put(|out| line::news(out, news, &started, run));
+        }
+        let changed = lock(&self.scene).changed_waves(&news.waves);
+        for wave in &changed {
+            if let Some((tone, text, _)) = waves::now(wave, &run.id, self.style) {
+                let text = self.style.paint(tone, &text);
+                self.say(&text);
+            }
+            if let Some(out) = &mut self.stdout {
+                out.put(|out| line::wave(out, wave));
+            }
         }
         for event in &news.events {
             let text = throttling::changed(&event.database, event.change);

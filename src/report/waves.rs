@@ -99,6 +99,50 @@ pub(super) fn after_halt(halt: &Halt, run: &RunId) -> Vec<(String, String)> {
     }
 }
 
+/// Where a wave is, as the ledger has it: a tone, a line, and the same in a few words. None for one that is still to
+/// come.
+pub(super) fn now(wave: &WaveRecord, run: &RunId, style: Style) -> Option<(Tone, String, String)> {
+    let name = clean(&wave.terms.name);
+    let brief = |what: &str| format!("wave {name} {what}");
+    let reason = wave.reason.as_deref().map(clean);
+    Some(match wave.state {
+        WaveState::Pending => return None,
+        WaveState::Running => {
+            let tenants = count_u64(wave.tenants, "tenant");
+            (
+                Tone::Strong,
+                format!("wave {name}: {tenants}"),
+                format!("wave {name}"),
+            )
+        }
+        WaveState::Soaking => (
+            Tone::Secondary,
+            format!("- {}", brief("soaks")),
+            brief("soaks"),
+        ),
+        WaveState::Checking => {
+            let what = brief("is checked");
+            (Tone::Secondary, format!("- {what}"), what)
+        }
+        WaveState::Awaiting => {
+            let command = style.invocation.command(&format!("fleet approve {run}"));
+            let text = format!("! wave {name} awaits approval: {command} lets the next one begin");
+            (Tone::Warning, text, brief("awaits approval"))
+        }
+        WaveState::Passed => {
+            let by = wave.approved_by.as_deref().map(clean);
+            let by = by.map_or_else(String::new, |by| format!(", approved by {by}"));
+            let text = format!("✓ wave {name} has passed{by}");
+            (Tone::Success, text, brief("has passed"))
+        }
+        WaveState::Halted => {
+            let why = reason.map_or_else(String::new, |why| format!(": {why}"));
+            let text = format!("✗ wave {name} is halted{why}");
+            (Tone::Failure, text, brief("is halted"))
+        }
+    })
+}
+
 /// The waves of a recorded run.
 ///
 /// # Errors

@@ -21,6 +21,7 @@ mod shutdown;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod wave;
 mod waves;
 mod worker;
 
@@ -39,7 +40,7 @@ pub use event::{Outlook, RolloutEvent};
 pub use policy::{Concurrency, DatabaseLimits, Pace, RetryPolicy, RolloutPolicy};
 pub use shutdown::{StopHandle, StopRequest, StopWatch, stop_channel};
 pub use tally::settled;
-pub use waves::{CheckOrder, Checker, Operator, RolloutWave, SameFailures};
+pub use wave::{CheckOrder, Checker, Operator, RolloutWave, SameFailures};
 
 use crate::ledger::{Ledger, LedgerError, Past};
 use crate::migrator::TenantMigrator;

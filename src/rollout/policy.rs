@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::brake::ThrottleLimits;
 use super::deadline::Deadline;
 use super::governor::FIRST_AT_A_TIME;
-use super::waves::SameFailures;
+use super::wave::SameFailures;
 use crate::run::FailureBudget;
 use crate::tenant::DatabaseName;
 

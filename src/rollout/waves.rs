@@ -2,8 +2,6 @@
 //! wave alone, so that nothing of a later one can start too early.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,66 +13,15 @@ use super::event::RolloutEvent;
 use super::policy::Concurrency;
 use super::queue::Job;
 use super::tally::Stopped;
+use super::wave::{CheckOrder, Operator, RolloutWave};
 use crate::ledger::{Ledger, WaveEntry};
 use crate::migrator::TenantMigrator;
 use crate::plan::Blame;
 use crate::run::{
-    Approval, BadMigration, CancelReason, Failure, FailureBudget, Halt, Outcome, Totals, WaveCheck,
-    WaveGate, WaveNumber, WaveState, WaveSummary, WaveTerms,
+    Approval, BadMigration, CancelReason, Failure, FailureBudget, Halt, Outcome, Totals, WaveGate,
+    WaveNumber, WaveState, WaveSummary, WaveTerms,
 };
 use crate::tenant::{DatabaseName, TenantId};
-
-/// A wave as the engine is given it.
-#[derive(Clone, Debug)]
-pub struct RolloutWave {
-    /// Which, from 1.
-    pub number: WaveNumber,
-    /// What holds for it.
-    pub terms: WaveTerms,
-    /// Its tenants that are to be migrated.
-    pub tenants: Vec<TenantId>,
-    /// Whom its check is about: those, and those that an earlier run has migrated.
-    pub members: Vec<TenantId>,
-    /// Where an earlier run has left it.
-    pub state: WaveState,
-    /// Who has approved of it already.
-    pub approved_by: Option<String>,
-}
-
-impl RolloutWave {
-    /// Whether there is anything to do before the next one may begin.
-    fn is_due(&self) -> bool {
-        let is_left = !matches!(self.state, WaveState::Pending | WaveState::Passed);
-        !self.tenants.is_empty() || is_left
-    }
-}
-
-/// What is to be found out of a wave.
-#[derive(Clone, Debug)]
-pub struct CheckOrder {
-    /// Its name.
-    pub wave: String,
-    /// How.
-    pub check: WaveCheck,
-    /// Whom it is about.
-    pub members: Vec<TenantId>,
-}
-
-/// Finds out whether a wave is well; the error says why it is not.
-pub type Checker =
-    Box<dyn Fn(CheckOrder) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send>;
-
-/// Whether somebody is there to wait with the run at a manual gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operator {
-    /// The run waits for `fleet approve`.
-    Present,
-    /// The run ends at the gate and can be resumed.
-    Absent,
-}
-
-/// How many tenants may fail in the same way before a migration is taken for bad; 0: any number.
-pub type SameFailures = u32;
 
 /// All waves of a run, and where it is in them.
 pub(super) struct Waves {

@@ -19,7 +19,7 @@ impl CauseName {
             Some(sqlstate) => sqlstate.clone(),
             None => format!("message-{}", digest(&failure.message)),
         };
-        if let Some(version) = failure.migration.as_deref().and_then(version_of) {
+        if let Some(version) = failure.migration.as_deref().map(version_of) {
             name = format!("{name}@{version}");
         }
         if let Some(statement) = failure.statement {
@@ -45,9 +45,13 @@ impl fmt::Display for CauseName {
     }
 }
 
-/// `V12` of `V12__unique_email`.
-fn version_of(stem: &str) -> Option<&str> {
-    stem.split("__").next()
+/// `V12` of `V12__unique_email`; of the fix of a repair, which somebody may have called anything, only that it is one.
+fn version_of(stem: &str) -> &str {
+    let version = stem.split("__").next().unwrap_or_default();
+    let is_version = version.strip_prefix(['V', 'U']).is_some_and(|digits| {
+        !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
+    });
+    if is_version { version } else { "fix" }
 }
 
 /// Eight hexadecimal digits.
@@ -75,5 +79,7 @@ mod tests {
         assert_eq!(name.as_str(), "23505@V12.3");
         assert!(name.is_called("23505@v12.3"));
         assert!(!name.is_called("23505"));
+        failure.migration = Some("it's $(my) fix.sql".to_owned());
+        assert_eq!(CauseName::of(&failure).as_str(), "23505@fix.3");
     }
 }

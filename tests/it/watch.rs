@@ -269,3 +269,64 @@ fn a_terminal_shows_a_bar_and_who_is_worked_on() {
         "{text}"
     );
 }
+
+/// Who watches sees where the waves are, and what a gate waits for.
+#[test]
+fn waves_are_followed() {
+    let gated = Gated::with(4, |_, fleet| {
+        fleet.set(
+            "rollout.waves",
+            json!([{ "name": "first", "count": 2 }, { "name": "rest" }]),
+        )
+    });
+    let lines = gated.watch(&["watch"]);
+    let events = gated.watch(&["-o", "ndjson", "watch"]);
+    wait_until("the first wave is told", || {
+        lines.stderr_so_far().contains("wave first: 2 tenants")
+    });
+    gated.gate.release();
+    gated.run.wait().assert_code(0);
+    lines
+        .wait()
+        .assert_code(0)
+        .assert_stderr_has("✓ wave first has passed")
+        .assert_stderr_has("wave rest");
+    let events = events.wait();
+    events.assert_code(0);
+    let changed: Vec<String> = events
+        .ndjson()
+        .iter()
+        .filter(|line| line["event"] == "wave_changed")
+        .map(|line| format!("{} {}", line["name"], line["state"]))
+        .collect();
+    assert!(
+        changed.contains(&"\"rest\" \"passed\"".to_owned()),
+        "{changed:?}"
+    );
+}
+
+#[test]
+fn a_gate_that_waits_is_on_the_bar() {
+    let db = TestDatabase::create(Server::A);
+    tenants(&db, 3);
+    let fleet = TestFleet::new(&db).probe_migrations(1..=1).set(
+        "rollout.waves",
+        json!([{ "name": "canary", "count": 1, "gate": "manual" }]),
+    );
+    let run = Terminal::start(&fleet, &["migrate"], "xterm-256color", 120);
+    wait_until("the run waits", || run.shows(&["canary awaits approval"]));
+    let watch = Terminal::start(&fleet, &["watch"], "xterm-256color", 120);
+    wait_until("the bar says it", || {
+        watch.shows(&["░", "1/3", "wave canary awaits approval"])
+    });
+    fleet.fleet(&["approve"]).assert_code(0);
+    assert_eq!(run.end().0, 0);
+    let (code, lines, _) = watch.end();
+    assert_eq!(code, 0, "{lines:#?}");
+    assert!(
+        lines
+            .join("\n")
+            .contains("wave canary has passed, approved by"),
+        "{lines:#?}"
+    );
+}

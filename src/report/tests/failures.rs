@@ -67,7 +67,7 @@ Run 20261123-161004-7f3a (migrate, failed): 3 of 5 tenants failed or were stoppe
   tenants    main/e
 
 Next:
-  fleet failures 20261123-161004-7f3a --tenants-of message-0a8bd536  the tenants of one cause: … | fleet resume 20261123-161004-7f3a --tenants-from -
+  fleet failures 20261123-161004-7f3a --tenants-of message-0a8bd536  the tenants of one cause: … | fleet repair --tenants-from - --sql FILE
   fleet resume 20261123-161004-7f3a                                  when all of them are mended
 "
     );

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::ledger::{EndedAttempt, News, RunRecord};
+use crate::ledger::{EndedAttempt, News, RunRecord, WaveRecord};
 use crate::migration::Version;
 use crate::report::document::{PaceRow, TenantKey, write_document};
-use crate::run::{AttemptNumber, Failure, Outcome, Totals};
+use crate::run::{AttemptNumber, Failure, Outcome, Totals, WaveNumber};
 use crate::tenant::TenantId;
 
 #[derive(Serialize)]
@@ -30,6 +30,16 @@ enum Line<'a> {
         tenant: TenantKey<'a>,
         attempt: AttemptNumber,
         failure: Option<&'a Failure>,
+    },
+    WaveChanged {
+        wave: WaveNumber,
+        name: &'a str,
+        state: &'static str,
+        reason: Option<&'a str>,
+        approved_by: Option<&'a str>,
+        tenants: u64,
+        succeeded: u64,
+        failed: u64,
     },
     TenantFinished {
         #[serde(flatten)]
@@ -55,6 +65,23 @@ pub(super) fn begin(out: &mut dyn Write, run: &RunRecord) -> io::Result<()> {
             target: run.target,
             started_at: &run.started_at,
             totals: run.totals,
+        },
+    )
+}
+
+/// A wave is somewhere else now.
+pub(super) fn wave(out: &mut dyn Write, wave: &WaveRecord) -> io::Result<()> {
+    write_document(
+        out,
+        &Line::WaveChanged {
+            wave: wave.wave,
+            name: &wave.terms.name,
+            state: wave.state.as_str(),
+            reason: wave.reason.as_deref(),
+            approved_by: wave.approved_by.as_deref(),
+            tenants: wave.tenants,
+            succeeded: wave.succeeded,
+            failed: wave.failed,
         },
     )
 }

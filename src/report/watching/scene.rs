@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use crate::ledger::{News, RunRecord};
+use crate::ledger::{News, RunRecord, WaveRecord};
 use crate::report::eta;
 use crate::report::pace::rate_in_words;
 use crate::report::style::{Style, Tone};
 use crate::report::throttling::AtATime;
+use crate::report::waves;
 use crate::report::wording::{count, duration};
 use crate::rollout::RolloutEvent;
-use crate::run::{AttemptNumber, Totals};
+use crate::run::{AttemptNumber, RunId, Totals, WaveState};
 use crate::tenant::TenantId;
 
 /// Tenants with a line of their own at most.
@@ -27,6 +28,9 @@ pub(super) struct Scene {
     age: Option<(Duration, Instant)>,
     at_work: Vec<AtWork>,
     at_a_time: AtATime,
+    waves: Vec<WaveRecord>,
+    /// Where the wave is that is not passed, in a few words.
+    wave: Option<String>,
 }
 
 /// A tenant that is worked on.
@@ -45,7 +49,19 @@ impl Scene {
             age: None,
             at_work: Vec::new(),
             at_a_time: AtATime::default(),
+            waves: Vec::new(),
+            wave: None,
         }
+    }
+
+    /// The waves that were somewhere else when they were seen last.
+    pub(super) fn changed_waves(&self, waves: &[WaveRecord]) -> Vec<WaveRecord> {
+        let is_known = |wave: &WaveRecord| {
+            let mut known = self.waves.iter();
+            known.any(|known| known.wave == wave.wave && known.state == wave.state)
+        };
+        let changed = waves.iter().filter(|wave| !is_known(wave));
+        changed.cloned().collect()
     }
 
     /// Takes the run's totals in.
@@ -56,7 +72,12 @@ impl Scene {
     }
 
     /// Takes in what has happened.
-    pub(super) fn hear(&mut self, news: &News, now: Instant) {
+    pub(super) fn hear(&mut self, news: &News, run: &RunId, now: Instant) {
+        self.waves.clone_from(&news.waves);
+        let current = news.waves.iter().rev();
+        let current = current.filter(|wave| wave.state != WaveState::Passed);
+        let mut words = current.filter_map(|wave| waves::now(wave, run, self.style));
+        self.wave = words.next().map(|(_, _, brief)| brief);
         let mut at_work = Vec::with_capacity(news.at_work.len());
         for (tenant, attempt) in &news.at_work {
             let known = self.find(tenant, *attempt);
@@ -98,7 +119,12 @@ impl Scene {
     pub(super) fn words(&self, now: Instant) -> String {
         let failed = self.totals.failed;
         let failed = (failed > 0).then(|| format!("{failed} failed"));
-        let parts = [failed, self.throttled(), self.forecast(now)];
+        let parts = [
+            failed,
+            self.wave.clone(),
+            self.throttled(),
+            self.forecast(now),
+        ];
         let mut words = String::new();
         for part in parts.into_iter().flatten() {
             words.push_str(", ");
@@ -161,7 +187,8 @@ impl Scene {
             let failed = self.style.paint(Tone::Failure, &format!("{failed} failed"));
             text = format!("{text}  {failed}");
         }
-        for more in [self.throttled(), self.forecast(now)].into_iter().flatten() {
+        let more = [self.wave.clone(), self.throttled(), self.forecast(now)];
+        for more in more.into_iter().flatten() {
             text = format!("{text}  {more}");
         }
         text

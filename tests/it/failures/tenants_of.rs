@@ -241,3 +241,69 @@ fn names_from_stdin_are_written_out() {
         "{text}"
     );
 }
+
+/// The whole way: who failed is repaired by what comes through the pipe, and the others are left alone.
+#[test]
+fn the_tenants_of_a_cause_are_repaired() {
+    let (db, fleet) = hostile();
+    db.execute(
+        "DELETE FROM public.broken; INSERT INTO public.works SELECT nspname FROM pg_namespace",
+    );
+    fleet.json(&["migrate"], 0);
+    db.execute("DELETE FROM public.works WHERE schema <> 'other'");
+    let fleet = fleet.migration(
+        "V2__works",
+        "SELECT 1 / (SELECT count(*) FROM public.works WHERE schema = current_schema());\n",
+    );
+    fleet.json(&["migrate"], 4);
+    fleet.write_file(
+        "fix.sql",
+        "INSERT INTO public.works SELECT current_schema();\n",
+    );
+    let shelled = shell(
+        &fleet,
+        "set -o pipefail; fleet failures --tenants-of 22012@V2.1 | fleet repair --tenants-from - --sql fix.sql --reason 'they work now'",
+    );
+    let said = String::from_utf8_lossy(&shelled.stdout);
+    assert!(shelled.status.success(), "{said}");
+    let mut repaired: Vec<String> =
+        db.column("SELECT schema FROM public.works WHERE schema <> 'other'");
+    repaired.sort();
+    let mut meant = HOSTILE.map(str::to_owned);
+    meant.sort();
+    assert_eq!(repaired, meant);
+    assert_eq!(
+        fleet.json(&["status"], 0)["totals"]["up_to_date"],
+        HOSTILE.len() + 1
+    );
+    let causes = fleet.json(&["failures"], 0);
+    assert_eq!(
+        causes["failures"][0]["mended"].as_array().map(Vec::len),
+        Some(HOSTILE.len())
+    );
+}
+
+#[test]
+fn a_fix_that_fails_is_shown_as_it_was_run() {
+    let (_db, fleet) = one_of_three_fails();
+    fleet.json(&["migrate"], 4);
+    fleet.write_file(
+        "it's a fix.sql",
+        "BEGIN;\nSELECT 1;\nDELETE FROM probe\n  WHERE vershion = 1;\nCOMMIT;\n",
+    );
+    let arguments = ["repair", "tenant_0002", "--sql", "it's a fix.sql"];
+    fleet.json(&arguments, 4);
+
+    let cause = &fleet.json(&["failures"], 0)["failures"][0];
+
+    assert_eq!(cause["cause"], "42703@fix.2");
+    assert_eq!((&cause["line"], &cause["column"]), (&json!(4), &json!(9)));
+    assert_eq!(
+        cause["excerpt"],
+        json!([{ "line": 3, "text": "DELETE FROM probe" }, { "line": 4, "text": "  WHERE vershion = 1;" }])
+    );
+    let seen = fleet.fleet(&["failures"]);
+    seen.assert_code(0)
+        .assert_stdout_has("> 4 │   WHERE vershion = 1;")
+        .assert_stdout_has("fleet repair");
+}

@@ -33,7 +33,7 @@ fn at_a_gate(
 fn a_killed_backend_is_one_event_and_no_tenant_fails() {
     let (_server, mut db, schemas, fleet) = at_a_gate(30, &[]);
     let gate = db.hold_lock("SELECT pg_advisory_xact_lock(4711)");
-    let run = fleet.spawn(&["-o", "json", "migrate"]);
+    let run = fleet.spawn(&["-o", "json", "migrate", "--no-canary"]);
     wait_until("all workers stand at the gate", || gate.waiters() == 8);
     let victim: i32 = db
         .query_one("SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'advisory' LIMIT 1");
@@ -89,7 +89,7 @@ fn a_server_that_stays_down_fails_its_own_tenants_only() {
         .set("execution.reconnect_timeout", "1s")
         .set("databases.0.max_connections", 4);
     let gate = db.hold_lock("SELECT pg_advisory_xact_lock(4711)");
-    let run = fleet.spawn(&["-o", "json", "migrate"]);
+    let run = fleet.spawn(&["-o", "json", "migrate", "--no-canary"]);
     wait_until("the workers stand at the gate", || gate.waiters() == 4);
     server.stop("immediate");
     let run = run.wait();
@@ -197,7 +197,7 @@ fn a_migration_that_kills_its_server_is_stopped() {
             "V1__deadly",
             "COPY (SELECT 1) TO PROGRAM 'kill -9 $PPID; cat > /dev/null';\n",
         );
-    let run = fleet.fleet(&["-o", "json", "migrate"]);
+    let run = fleet.fleet(&["-o", "json", "migrate", "--no-canary"]);
     run.assert_code(4).assert_stderr_has("given up");
     let document = run.json();
     assert_says(

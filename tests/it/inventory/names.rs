@@ -72,7 +72,9 @@ fn hostile_names_are_created_and_selected_one_by_one() {
 fn hostile_names_that_fail_are_resumed() {
     let db = TestDatabase::create(Server::A);
     schemas(&db, &HOSTILE);
-    let fleet = listing(&db, &json!(HOSTILE)).migration("V2__bad", "SELECT 1/0;\n");
+    let fleet = listing(&db, &json!(HOSTILE))
+        .migration("V2__bad", "SELECT 1/0;\n")
+        .set("rollout.same_failures", 0);
     let run = fleet.json(&["migrate"], 4);
     assert_eq!(run["failures"][0]["count"], HOSTILE.len());
     fleet.write_migration("V2__bad", "INSERT INTO probe VALUES (2);\n");

@@ -75,7 +75,9 @@ fn a_control_schema_of_an_older_fleet_can_be_read() {
              finished_at, outcome, exit_code)
            SELECT id, command, set_fingerprint, started_by, fleet_version, lease_token, lease_backend,
              finished_at, outcome, exit_code FROM newer.runs;
-         INSERT INTO fleet_control.run_tenants SELECT * FROM newer.run_tenants;
+         INSERT INTO fleet_control.run_tenants
+           SELECT run_id, database, schema, state, outcome, attempts, from_version, to_version, duration_ms, reason
+           FROM newer.run_tenants;
          INSERT INTO fleet_control.attempts (run_id, database, schema, attempt, duration_ms, outcome, applied, message, class)
            SELECT run_id, database, schema, attempt, duration_ms, outcome, applied, message, class FROM newer.attempts;
          DROP SCHEMA newer CASCADE",

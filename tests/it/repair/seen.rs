@@ -1,6 +1,8 @@
 //! A repair as somebody reads it.
 
-use super::with_bad_rows;
+use serde_json::Value;
+
+use super::{head, with_bad_rows};
 
 /// A text for people, with names of runs, points in time and durations taken out.
 fn steady(text: &str) -> String {
@@ -48,8 +50,8 @@ fn what_somebody_sees_of_a_repair() {
          Nothing is half applied: each failed migration was rolled back.\n\
          \n\
          Next:\n\
-         \x20 fleet show -v RUN  every attempt\n\
-         \x20 fleet status                        where every tenant is; the same command again leaves out what is done\n"
+         \x20 fleet failures RUN  the statement, and what usually helps\n\
+         \x20 fleet status                         where every tenant is; the same command again leaves out what is done\n"
     );
     assert_eq!(
         repair("fix.sql"),
@@ -76,4 +78,43 @@ fn what_somebody_sees_of_a_repair() {
              \x20 WHEN  main/tenant_0011 repair V2: done\n"
         )
     );
+}
+
+#[test]
+fn the_tenants_of_a_cause_are_piped_into_a_repair() {
+    let (db, fleet) = with_bad_rows(6, &["tenant_0002", "tenant_0005"]);
+    fleet.json(&["migrate"], 4);
+    let causes = fleet.json(&["failures"], 0);
+    let cause = causes["failures"][0]["cause"].as_str().expect("a name");
+    let tenants = fleet.fleet(&["failures", "--tenants-of", cause]).stdout;
+    fleet.write_file("tenants.txt", &tenants);
+
+    let run = fleet.json(
+        &[
+            "repair",
+            "--tenants-from",
+            "tenants.txt",
+            "--sql",
+            "fix.sql",
+        ],
+        0,
+    );
+
+    assert_eq!(run["totals"]["succeeded"], 2);
+    assert_eq!(head(&db, "tenant_0005"), 2);
+    fleet.json(&["resume"], 0);
+}
+
+#[test]
+fn a_fix_that_is_bad_for_all_is_not_tried_in_all() {
+    let (_db, fleet) = with_bad_rows(12, &[]);
+    let fleet = fleet.set("execution.concurrency", 1);
+    fleet.write_file("a fix.sql", "DELETE FROM prob;\n");
+    let run = fleet.fleet(&["repair", "*", "--sql", "a fix.sql"]);
+    run.assert_code(5).assert_stdout_has("halted: ");
+    let failures = fleet.json(&["failures"], 0);
+    assert_eq!(failures["failures"][0]["count"], Value::from(3));
+    let seen = fleet.fleet(&["failures"]);
+    seen.assert_code(0).assert_stdout_has("a fix.sql:1");
+    assert!(!seen.stdout.contains("fleet resume"), "{seen}");
 }
