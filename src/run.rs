@@ -4,6 +4,7 @@ mod act;
 mod budget;
 mod cause;
 mod rehearsal;
+mod rounds;
 mod throttle;
 mod wave;
 
@@ -20,6 +21,7 @@ pub use rehearsal::{
     Blocked, LockMode, MigrationStem, NotRehearsed, NotRehearsedCause, RehearsalOutcome,
     RehearsedMigration, TableLock, TenantRehearsal,
 };
+pub use rounds::Round;
 pub use throttle::{Measure, PaceChange, PaceReason, ThrottleReason, Throttled};
 pub use wave::{
     Approval, BadMigration, CheckKind, Halt, WaveCheck, WaveGate, WaveNumber, WaveState,
@@ -346,6 +348,8 @@ pub struct Totals {
     pub interrupted: u64,
     /// See [`Outcome::Skipped`].
     pub skipped: u64,
+    /// Of those that were skipped the ones that are held, or outside of their windows.
+    pub held: u64,
 }
 
 impl Totals {
@@ -399,6 +403,8 @@ pub struct RunSummary {
     pub waves: Vec<WaveSummary>,
     /// Why it halted, where it did.
     pub halt: Option<Halt>,
+    /// The runs that are told as one here, where a command makes several; else none.
+    pub rounds: Vec<Round>,
     /// What has kept it from starting as many tenants as it might have.
     pub throttled: Vec<Throttled>,
     /// Why the run was not recorded to its end, where it was not.

@@ -12,10 +12,11 @@ use super::deed::{Deed, What};
 use super::error::Refusal;
 use super::fleet::{Fleet, Needed};
 use super::lease;
-use super::migrate::Order;
+use super::migrate::{Ending, Order};
 use super::open::find_writable;
 use super::options::{AtATime, Global, Selection};
 use super::output::Output;
+use super::restraints::{self, Windows};
 use super::signals::Stop;
 use super::waves::WaveSource;
 use crate::ledger::TakeOver;
@@ -155,8 +156,9 @@ impl Commission {
         let set = fleet.read_set()?;
         let target = plan::resolve_target(&set, self.version)?;
         let tenants = fleet.tenants(&self.selection).await?;
-        let plan = fleet.plan(&set, target, tenants).await?;
-        let plan = self.deed.plan(plan, &set);
+        let planned = fleet.plan(&set, target, tenants);
+        let (plan, held) = tokio::try_join!(planned, restraints::look(fleet))?;
+        let plan = self.deed.plan(restraints::apply_to_act(held, plan), &set);
         let intent = Intent {
             act: self.deed.act,
             fix: self.deed.fix().map(Arc::as_ref),
@@ -222,6 +224,8 @@ impl Commission {
             concurrency: self.concurrency,
             waves: WaveSource::Nowhere,
             what_changed: None,
+            windows: Windows::Ignored,
+            ending: Ending::Told,
         };
         Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
     }

@@ -19,7 +19,7 @@ use crate::source::SourceError;
 const CONTROL_PRIVILEGES: &str = "GRANT CREATE ON DATABASE to fleet's role, or CREATE SCHEMA for it with AUTHORIZATION, or name another control.url";
 
 /// The histories are the truth, and what is lost with the ledger is the record of past runs.
-const CONTROL_DAMAGED: &str = "the control schema is damaged: DROP SCHEMA … CASCADE on it, then fleet migrate (or fleet reconcile) rebuilds it from the histories";
+const CONTROL_DAMAGED: &str = "the control schema is damaged: DROP SCHEMA … CASCADE on it, then fleet migrate (or fleet reconcile) rebuilds it from the histories; holds and pins are lost with it";
 
 /// What the command line itself refuses.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +105,23 @@ pub(super) enum Refusal {
     /// `settle` where nothing is in doubt.
     #[error("no selected tenant has a statement in doubt")]
     NothingInDoubt,
+    /// `release` of what is not held.
+    #[error("no tenant is held or pinned that the selection matches: {selection}")]
+    NothingHeld {
+        /// As typed.
+        selection: String,
+    },
+    /// A hold that would be over at once.
+    #[error("--until {until} is past: it is {now} by the control database's clock")]
+    UntilIsPast {
+        /// As understood.
+        until: String,
+        /// What time it is.
+        now: String,
+    },
+    /// A hold beyond all time.
+    #[error("--until is too far away; leave it out to hold the tenant until it is released")]
+    UntilTooFar,
     /// Nothing is embedded.
     #[error("no database of {config} has url: embedded")]
     NotEmbedded {
@@ -157,6 +174,9 @@ impl Refusal {
             | Self::NothingRuns
             | Self::NothingSelected
             | Self::NothingInDoubt
+            | Self::NothingHeld { .. }
+            | Self::UntilIsPast { .. }
+            | Self::UntilTooFar
             | Self::NobodyWaits
             | Self::NotWaiting(_)
             | Self::NobodyNamed(_)
@@ -183,6 +203,7 @@ impl Refusal {
             Self::Deadline => Some(
                 "no run was recorded that could be resumed: type the same command again, with more time",
             ),
+            Self::NothingHeld { .. } => Some("fleet status names those that are"),
             Self::EmptyWave(_) => Some(
                 "fleet tenants lists the names and labels that there are; a wave that takes nobody would let everybody through",
             ),
@@ -213,6 +234,8 @@ impl Refusal {
             | Self::NobodyNamed(_)
             | Self::NothingSelected
             | Self::NothingInDoubt
+            | Self::UntilIsPast { .. }
+            | Self::UntilTooFar
             | Self::Stopped(_)
             | Self::NotEmbedded { .. } => None,
         }

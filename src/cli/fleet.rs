@@ -374,7 +374,7 @@ impl Fleet {
             ignored_replicas: self.config.throttle.ignored_replicas.clone(),
             dead_sessions,
         };
-        RefineryMigrator::new(databases, Arc::clone(set), plan.target, settings)
+        RefineryMigrator::new(databases, Arc::clone(set), settings)
     }
 
     /// Connects to the control database.

@@ -15,18 +15,19 @@ use super::open::{find_writable, looking};
 use super::options::{AtATime, Global, MigrateArguments, Selection};
 use super::output::Output;
 use super::rehearse::before_migrating;
+use super::restraints::{self, Windows};
 use super::signals::Stop;
+use super::stable::{Round, Rounds};
 use super::started_by;
 use super::waves::{self, WaveSource};
-use crate::ledger::{Lease, NewRun, NewRunTenant, Patience, TakeOver};
+use crate::ledger::{ControlState, Lease, NewRun, NewRunTenant, Patience, TakeOver};
 use crate::migration::{MigrationSet, Version};
 use crate::plan::{self, Action, HistorySnapshot, Plan};
 use crate::report::{self, Reporter, Stepwise};
 use crate::rollout::{
-    Concurrency, Deadline, Pace, Rollout, RolloutEnd, RolloutEvent, RolloutPolicy, RolloutWave,
-    settled,
+    Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, RolloutWave, settled,
 };
-use crate::run::{Act, ExitCode, RunId};
+use crate::run::{Act, ExitCode, RunId, RunSummary};
 use crate::tenant::DatabaseName;
 
 /// Plans and migrates.
@@ -40,7 +41,12 @@ pub(super) async fn execute(
     let opening = Fleet::open(global, Needed::Tenants(&arguments.selection), output);
     let fleet = stop.preparing(opening).await?;
     let code = if arguments.dry_run {
-        let shown = super::plan::show(&fleet, &arguments.selection, arguments.to, output);
+        let asked = super::plan::Asked {
+            selection: &arguments.selection,
+            to: arguments.to,
+            windows: Windows::unless(arguments.ignore_windows),
+        };
+        let shown = super::plan::show(&fleet, asked, output);
         stop.planning(shown).await
     } else {
         migrate(&fleet, arguments, output, &mut stop).await
@@ -72,12 +78,13 @@ async fn migrate(
         Ok((lease, tenants))
     };
     let (lease, tenants) = stop.preparing(prepare).await?;
-    let order = Order {
+    // a lower target leaves open what earlier runs were to reach
+    let is_whole = arguments.selection.typed().is_none() && target == set.head();
+    let order = |round| Order {
         command: "migrate",
         deed: None,
         resumes: None,
-        // a lower target leaves open what earlier runs were to reach
-        takes_over: if arguments.selection.typed().is_none() && target == set.head() {
+        takes_over: if is_whole && round == Round::First {
             TakeOver::Every
         } else {
             TakeOver::None
@@ -87,8 +94,22 @@ async fn migrate(
         concurrency: arguments.concurrency,
         waves: WaveSource::Asked(arguments.waves.clone()),
         what_changed: None,
+        windows: Windows::unless(arguments.ignore_windows),
+        ending: Ending::Told,
     };
-    Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
+    if !arguments.until_stable {
+        let run = order(Round::First).execute(fleet, lease, &set, tenants, output, stop);
+        return Box::pin(run).await;
+    }
+    let rounds = Rounds {
+        fleet,
+        set: &set,
+        selection: &arguments.selection,
+        wait: arguments.wait,
+        order,
+        output,
+    };
+    rounds.execute(lease, tenants, stop).await
 }
 
 /// What `migrate`, `resume` and the acts have in common once they know their tenants.
@@ -111,7 +132,23 @@ pub(super) struct Order {
     pub(super) waves: WaveSource,
     /// What somebody says has changed since the run that is carried on was halted.
     pub(super) what_changed: Option<String>,
+    /// Whether tenants are left alone outside of their windows.
+    pub(super) windows: Windows,
+    /// Whether its end is told.
+    pub(super) ending: Ending,
 }
+
+/// Whether a run tells its own end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It does.
+    Told,
+    /// It is one of several, and somebody tells the end of all of them.
+    HeldBack,
+}
+
+/// A thread that reports until nobody sends any more, then answers why a result could not be delivered.
+type Reporting = thread::JoinHandle<Option<String>>;
 
 impl Order {
     /// Plans these tenants and executes the plan.
@@ -124,6 +161,22 @@ impl Order {
         output: &Output,
         stop: &mut Stop,
     ) -> anyhow::Result<ExitCode> {
+        let run = self.round(fleet, lease, set, tenants, output, stop);
+        let (summary, undelivered) = Box::pin(run).await?;
+        Ok(delivered(summary.exit, undelivered, output))
+    }
+
+    /// The same, for whoever has more to do before the exit code is known. Answers why a result could not be
+    /// delivered, too.
+    pub(super) async fn round(
+        self,
+        fleet: &Fleet,
+        lease: Lease,
+        set: &Arc<MigrationSet>,
+        tenants: Found,
+        output: &Output,
+        stop: &mut Stop,
+    ) -> anyhow::Result<(Arc<RunSummary>, Option<String>)> {
         let is_whole = self.selection.typed().is_none();
         let rollout = &fleet.config.rollout;
         self.waves.check(rollout, &tenants, is_whole)?;
@@ -133,10 +186,16 @@ impl Order {
         let planned = looking(reconnect, output, async || {
             fleet.plan(set, self.target, tenants.clone()).await
         });
-        let mut plan = stop.planning(planned).await?;
-        if let Some(deed) = &self.deed {
-            plan = deed.plan(plan, set);
-        }
+        let planned = async {
+            let held = restraints::read(fleet, lease.control(), ControlState::Current);
+            let (plan, held) = tokio::try_join!(planned, held)?;
+            if let Some(deed) = &self.deed {
+                return Ok(deed.plan(restraints::apply_to_act(held, plan), set));
+            }
+            restraints::tell_of_idle_windows(fleet, &self.selection, &tenants, output);
+            Ok(restraints::apply(held, self.windows, plan, output))
+        };
+        let plan = stop.planning(planned).await?;
         let policy = self.policy(fleet, &plan, stop.deadline);
         fleet.warm_up(&plan, &policy.concurrency);
         let waves = self.waves.divide(fleet, &plan);
@@ -164,14 +223,16 @@ impl Order {
             pasts: opened.pasts,
             plan,
         };
-        let (events, reporter) = report_to(output, set, act)?;
+        let (events, reporter) = report_to(output, set, (act, self.ending))?;
         let end = rollout.run(stop.watch.clone(), events).await;
-        // the last words are spoken when the sender is gone
-        let undelivered = match reporter.join() {
-            Ok(undelivered) => undelivered,
-            Err(_) => Some("the report broke off".to_owned()),
-        };
-        Ok(exit_code(end, undelivered, output))
+        let undelivered = joined(reporter);
+        // the run has its document; what follows is for stderr and the exit code
+        if let Some(error) = end.ledger_error {
+            output.complain(&anyhow::Error::new(error).context(
+                "the run was not recorded to its end; the tenants' own histories are right, and fleet reconcile reads them",
+            ));
+        }
+        Ok((end.summary, undelivered))
     }
 
     fn new_run(
@@ -205,6 +266,11 @@ impl Order {
             started_by: started_by(),
             sessions: fleet.sessions.clone(),
             lease: fleet.config.control.lease,
+            held: plan
+                .tenants
+                .iter()
+                .filter(|tenant| matches!(tenant.action, Action::Hold(_)))
+                .count() as u64,
             up_to_date: (plan.tenants.len() - tenants.len()) as u64,
             tenants,
             waves: waves::records(waves),
@@ -256,14 +322,17 @@ impl Order {
     }
 }
 
-/// What the process exits with. The run has its document; what is said here is for stderr.
-fn exit_code(end: RolloutEnd, undelivered: Option<String>, output: &Output) -> ExitCode {
-    if let Some(error) = end.ledger_error {
-        output.complain(&anyhow::Error::new(error).context(
-            "the run was not recorded to its end; the tenants' own histories are right, and fleet reconcile reads them",
-        ));
+/// Waits for the report. The last words are spoken when the sender is gone.
+pub(super) fn joined(reporter: Reporting) -> Option<String> {
+    match reporter.join() {
+        Ok(undelivered) => undelivered,
+        Err(_) => Some("the report broke off".to_owned()),
     }
-    match (undelivered, end.summary.exit) {
+}
+
+/// Nobody who was not told may take silence for success.
+pub(super) fn delivered(exit: ExitCode, undelivered: Option<String>, output: &Output) -> ExitCode {
+    match (undelivered, exit) {
         (Some(reason), ExitCode::Done) => {
             output.complain(
                 &anyhow::anyhow!(reason)
@@ -276,14 +345,11 @@ fn exit_code(end: RolloutEnd, undelivered: Option<String>, output: &Output) -> E
 }
 
 /// Reports on a thread of its own: a pipe that nobody reads must not hold up the run.
-fn report_to(
+pub(super) fn report_to(
     output: &Output,
     set: &MigrationSet,
-    act: Option<Act>,
-) -> anyhow::Result<(
-    mpsc::UnboundedSender<RolloutEvent>,
-    thread::JoinHandle<Option<String>>,
-)> {
+    (act, ending): (Option<Act>, Ending),
+) -> anyhow::Result<(mpsc::UnboundedSender<RolloutEvent>, Reporting)> {
     let stepwise = Stepwise::of(set);
     let (format, screen, verbosity) = (output.format, output.screen, output.verbosity);
     let mut reporters = match act {
@@ -295,7 +361,10 @@ fn report_to(
         .name("report".to_owned())
         .spawn(move || {
             while let Some(event) = events.blocking_recv() {
-                reporters.report(&event);
+                let is_end = matches!(event, RolloutEvent::RunFinished { .. });
+                if !is_end || ending == Ending::Told {
+                    reporters.report(&event);
+                }
             }
             reporters.undelivered()
         })

@@ -10,6 +10,7 @@ mod error;
 mod failures;
 mod fleet;
 mod gate;
+mod hold;
 mod lease;
 mod listed;
 mod migrate;
@@ -18,11 +19,13 @@ mod options;
 mod output;
 mod plan;
 mod rehearse;
+mod restraints;
 mod resume;
 mod runs;
 mod select;
 mod settle;
 mod signals;
+mod stable;
 mod status;
 mod tenants;
 mod watch;
@@ -119,9 +122,7 @@ async fn dispatch(
         Command::Tenants(arguments) => {
             unless_stopped(watch, tenants::execute(global, &arguments, output)).await
         }
-        Command::Runs(arguments) => {
-            unless_stopped(watch, runs::list(global, &arguments, output)).await
-        }
+        Command::Runs(runs) => unless_stopped(watch, runs::list(global, &runs, output)).await,
         Command::Approve(arguments) => {
             unless_stopped(watch, approve::execute(global, &arguments, output)).await
         }
@@ -151,6 +152,9 @@ async fn dispatch(
         Command::AcceptDivergent(arguments) => {
             Box::pin(acts::accept_divergent(global, &arguments, output, stop)).await
         }
+        Command::Hold(hold) => unless_stopped(watch, hold::hold(global, &hold, output)).await,
+        Command::Release(end) => unless_stopped(watch, hold::release(global, &end, output)).await,
+        Command::Pin(pin) => unless_stopped(watch, hold::pin(global, &pin, output)).await,
         Command::Init => unless_stopped(watch, control::init(global, output)).await,
         Command::Embedded(arguments) => {
             unless_stopped(watch, embedded::execute(global, &arguments, output)).await

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::act_options::{AcceptArguments, BaselineArguments, RepairArguments, SkipArguments};
 use super::failures::FailuresArguments;
 use super::gate::GateArguments;
+use super::hold::{HoldArguments, PinArguments, ReleaseArguments};
 use super::listed::Listed;
 use super::rehearse::RehearseArguments;
 use super::watch::WatchArguments;
@@ -26,7 +27,7 @@ Exit codes:
   4  some tenants failed                    5  stopped by a gate, a check or the failure budget
   6  another run holds the lease            7  divergent or missing tenants found,
                                            or, for gate, tenants that are not there
-  8  deadline reached, work remains: the same command again carries on
+  8  deadline reached or not stable, work remains: the same command again carries on
   130/143  interrupted by SIGINT/SIGTERM, resumable
 
 Progress and notices go to stderr, results to stdout.";
@@ -131,7 +132,7 @@ pub(super) enum Command {
     Plan(PlanArguments),
     /// Run what is pending in real tenants and roll it back: who would fail, what it locks, how long it takes
     Rehearse(RehearseArguments),
-    /// Show where every tenant is: versions, pending, failed, in progress
+    /// Show where every tenant is: versions, pending, failed, in progress, held
     Status(StatusArguments),
     /// Carry on the last unfinished run: tenants not yet done, interrupted or failed
     Resume(ResumeArguments),
@@ -161,6 +162,12 @@ pub(super) enum Command {
     Baseline(BaselineArguments),
     /// Take files as they are now that were edited after tenants had applied them
     AcceptDivergent(AcceptArguments),
+    /// Leave tenants alone, until a time or until they are released
+    Hold(HoldArguments),
+    /// Take tenants no further than a version, until a time or until they are released
+    Pin(PinArguments),
+    /// End holds and pins of tenants
+    Release(ReleaseArguments),
     /// Create or upgrade the control schema (migrate does it too)
     Init,
     /// The private local PostgreSQL server behind `url: embedded`
@@ -288,6 +295,14 @@ pub(super) struct MigrateArguments {
     #[arg(long, conflicts_with = "dry_run")]
     pub(super) rehearse: bool,
 
+    /// Go on with tenants that have come meanwhile, until none has come, five runs at most
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) until_stable: bool,
+
+    /// Do not wait for the windows of rollout.windows
+    #[arg(long)]
+    pub(super) ignore_windows: bool,
+
     /// Tenants at a time, or auto, instead of execution.concurrency
     #[arg(long, value_name = "N|auto", value_parser = parse_concurrency)]
     pub(super) concurrency: Option<AtATime>,
@@ -342,6 +357,10 @@ pub(super) struct ResumeArguments {
     #[arg(long, value_name = "TEXT")]
     pub(super) what_changed: Option<String>,
 
+    /// Do not wait for the windows of rollout.windows
+    #[arg(long)]
+    pub(super) ignore_windows: bool,
+
     /// Tenants at a time, or auto, instead of execution.concurrency
     #[arg(long, value_name = "N|auto", value_parser = parse_concurrency)]
     pub(super) concurrency: Option<AtATime>,
@@ -366,6 +385,10 @@ pub(super) struct PlanArguments {
     /// Plan up to this version instead of the newest
     #[arg(long, value_name = "VERSION")]
     pub(super) to: Option<Version>,
+
+    /// Do not wait for the windows of rollout.windows
+    #[arg(long)]
+    pub(super) ignore_windows: bool,
 }
 
 /// `fleet status`.

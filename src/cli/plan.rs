@@ -3,6 +3,7 @@
 use super::fleet::{Fleet, Needed};
 use super::options::{Global, PlanArguments, Selection};
 use super::output::Output;
+use super::restraints::{self, Windows};
 use crate::migration::{MigrationSet, Version};
 use crate::plan::{self, Action, Plan, TenantPlan};
 use crate::report;
@@ -15,23 +16,40 @@ pub(super) async fn execute(
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::open(global, Needed::Tenants(&arguments.selection), output).await?;
-    let planned = show(&fleet, &arguments.selection, arguments.to, output).await;
+    let asked = Asked {
+        selection: &arguments.selection,
+        to: arguments.to,
+        windows: Windows::unless(arguments.ignore_windows),
+    };
+    let planned = show(&fleet, asked, output).await;
     fleet.close().await?;
     planned
+}
+
+/// What a plan is asked for.
+pub(super) struct Asked<'a> {
+    /// Which tenants.
+    pub(super) selection: &'a Selection,
+    /// Up to which version instead of the newest.
+    pub(super) to: Option<Version>,
+    /// Whether tenants are left alone outside of their windows.
+    pub(super) windows: Windows,
 }
 
 /// Makes the plan and shows it; `migrate --dry-run` is the same.
 pub(super) async fn show(
     fleet: &Fleet,
-    selection: &Selection,
-    to: Option<Version>,
+    asked: Asked<'_>,
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
     let set = fleet.read_set()?;
-    let target = plan::resolve_target(&set, to)?;
-    let tenants = fleet.tenants(selection).await?;
-    let plan = fleet.plan(&set, target, tenants).await?;
-    print(&plan, &set, &output.selecting(selection))?;
+    let target = plan::resolve_target(&set, asked.to)?;
+    let found = fleet.tenants(asked.selection).await?;
+    restraints::tell_of_idle_windows(fleet, asked.selection, &found, output);
+    let planned = fleet.plan(&set, target, found);
+    let (plan, held) = tokio::try_join!(planned, restraints::look(fleet))?;
+    let plan = restraints::apply(held, asked.windows, plan, output);
+    print(&plan, &set, &output.selecting(asked.selection))?;
     Ok(verdict(&plan))
 }
 

@@ -7,10 +7,11 @@ use anyhow::Context;
 use super::error::Refusal;
 use super::fleet::{Fleet, Found, Needed};
 use super::lease;
-use super::migrate::Order;
+use super::migrate::{Ending, Order};
 use super::open::find_writable;
 use super::options::{Global, ResumeArguments};
 use super::output::Output;
+use super::restraints::Windows;
 use super::signals::Stop;
 use super::waves::WaveSource;
 use crate::ledger::{Lease, LeftWave, RunRecord, RunState, TakeOver};
@@ -81,16 +82,14 @@ async fn resume(
         command: "resume",
         deed: None,
         resumes: Some(run.id),
-        takes_over: if left_out.0.is_empty() {
-            TakeOver::Resumed
-        } else {
-            TakeOver::None
-        },
+        takes_over: left_out.takes_over(),
         selection: arguments.selection.clone(),
         target,
         concurrency: arguments.concurrency,
         waves: WaveSource::Left(waves),
         what_changed,
+        windows: Windows::unless(arguments.ignore_windows),
+        ending: Ending::Told,
     };
     Box::pin(order.execute(fleet, lease, &set, tenants, output, stop)).await
 }
@@ -182,6 +181,15 @@ async fn run_to_resume(lease: &Lease, asked: Option<&str>) -> anyhow::Result<Opt
 struct LeftOut(Vec<TenantId>);
 
 impl LeftOut {
+    /// What is left of the run that is carried on.
+    fn takes_over(&self) -> TakeOver {
+        if self.0.is_empty() {
+            TakeOver::Resumed
+        } else {
+            TakeOver::None
+        }
+    }
+
     fn names(&self) -> Option<String> {
         const SHOWN: usize = 5;
         let names: Vec<String> = self.0.iter().take(SHOWN).map(ToString::to_string).collect();

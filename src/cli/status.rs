@@ -3,6 +3,7 @@
 use super::fleet::{Fleet, Needed};
 use super::options::{Global, StatusArguments};
 use super::output::Output;
+use super::restraints::{self, Windows};
 use crate::ledger::ControlState;
 use crate::plan::{Action, FleetStatus, LedgerView, Plan};
 use crate::report;
@@ -11,6 +12,8 @@ use crate::tenant::TenantId;
 
 /// How many attempts a single tenant's detail goes back.
 const ATTEMPTS_SHOWN: i64 = 10;
+/// How many holds and pins it goes back.
+const HOLDS_SHOWN: i64 = 5;
 
 /// Reads histories and ledger and shows both together.
 pub(super) async fn execute(
@@ -31,9 +34,13 @@ async fn show(
 ) -> anyhow::Result<ExitCode> {
     let set = fleet.read_set()?;
     let tenants = fleet.tenants(&arguments.selection).await?;
-    let plan = fleet.plan(&set, set.head(), tenants).await?;
+    restraints::tell_of_idle_windows(fleet, &arguments.selection, &tenants, output);
     let control = fleet.control().await?;
-    let has_ledger = control.state().await? != ControlState::Missing;
+    let state = control.state().await?;
+    let planned = fleet.plan(&set, set.head(), tenants);
+    let (plan, held) = tokio::try_join!(planned, restraints::read(fleet, &control, state))?;
+    let plan = restraints::apply(held, Windows::Observed, plan, output);
+    let has_ledger = state != ControlState::Missing;
     let view = if has_ledger {
         control.view(&unsettled(&plan)).await?
     } else {
@@ -51,12 +58,17 @@ async fn show(
         };
         let pending: Vec<String> = planned
             .action
-            .pending()
+            .outstanding()
             .iter()
             .filter_map(|version| Some(set.get(*version)?.to_string()))
             .collect();
+        let holds = control.holds_of(state, &row.tenant, HOLDS_SHOWN).await?;
+        let recorded = report::Recorded {
+            attempts: &attempts,
+            holds: &holds,
+        };
         output.result(
-            |out, style, _| report::status_detail(out, row, &pending, &attempts, style),
+            |out, style, _| report::status_detail(out, row, &pending, recorded, style),
             &document,
         )?;
     } else {

@@ -10,7 +10,7 @@ use super::error::Problem;
 use super::file::{self, File, Text};
 use super::{
     Config, Control, Execution, Migrations, Rollout, Variables, databases, names, rehearsal,
-    throttle, values, variables, waves,
+    throttle, values, variables, waves, windows,
 };
 use crate::rollout::RetryPolicy;
 
@@ -276,11 +276,13 @@ impl Checker<'_> {
             "3",
             waves::same_failures,
         );
+        let windows = windows::check(self, rollout.windows.unwrap_or_default());
         Some(Rollout {
             waves: waves?,
             canary: NonZeroU32::new(canary?),
             max_failures: max_failures?,
             same_failures: same_failures?,
+            windows: windows?,
         })
     }
 }

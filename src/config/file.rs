@@ -144,6 +144,7 @@ pub(super) struct Rollout {
     pub(super) canary: Text,
     pub(super) max_failures: Text,
     pub(super) same_failures: Text,
+    pub(super) windows: Option<Vec<Option<WindowRule>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -163,6 +164,18 @@ pub(super) struct Wave {
     pub(super) check: Option<Check>,
     pub(super) gate: Text,
     pub(super) max_failures: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with `labels` and `window`"
+)]
+pub(super) struct WindowRule {
+    pub(super) tenants: Option<Vec<Text>>,
+    pub(super) labels: Option<BTreeMap<String, Text>>,
+    pub(super) window: Text,
 }
 
 #[derive(Default, Deserialize)]

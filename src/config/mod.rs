@@ -17,6 +17,7 @@ mod throttle;
 mod values;
 mod variables;
 mod waves;
+mod windows;
 
 use std::env::{self, VarError};
 use std::fmt;
@@ -30,7 +31,7 @@ pub use waves::parse_wave;
 
 use crate::inventory::TenantSource;
 use crate::migrator::{RehearsalLimits, TransactionScope};
-use crate::plan::WaveRule;
+use crate::plan::{WaveRule, WindowRule};
 use crate::rollout::{RetryPolicy, ThrottleLimits};
 use crate::run::FailureBudget;
 use crate::tenant::{DatabaseName, SchemaName};
@@ -177,6 +178,8 @@ pub struct Rollout {
     pub max_failures: FailureBudget,
     /// After how many failures of one kind a migration is taken for bad; 0: never.
     pub same_failures: u32,
+    /// When tenants may be touched; one that no rule is about may be touched at any time.
+    pub windows: Vec<WindowRule>,
 }
 
 impl Config {

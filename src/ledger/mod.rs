@@ -6,6 +6,7 @@ mod control;
 mod events;
 mod failures;
 mod follow;
+mod holds;
 mod lease;
 mod past;
 mod queries;
@@ -22,6 +23,7 @@ pub use acts::{ActRecord, ActedOn, ActsOfRun, FixRecord, HistoryRow, NewAct};
 pub use control::{Control, ControlState};
 pub use events::RunEvent;
 pub use follow::{EndedAttempt, Follower, Look, News};
+pub use holds::{NewHold, PastHold, SetHold};
 pub use lease::{Lease, LeaseTerms};
 pub use reconcile::{Disagreement, LastSeen};
 pub use records::{

@@ -9,8 +9,8 @@ use crate::plan::{LastFailure, LedgerView};
 use crate::run::{Failure, FailureClass, Outcome, RunId, RunOutcome, Totals};
 use crate::tenant::{DatabaseName, SchemaName, TenantId};
 
-/// A run with its totals, also from a control schema of an older fleet, which knows of no halt. `$1` is the key
-/// of the lease.
+/// A run with its totals, also from a control schema of an older fleet, which knows of no halt and
+/// holds nobody. `$1` is the key of the lease.
 pub(super) const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.exit_code, r.target, r.set_fingerprint, \
       r.started_by, r.fleet_version, \
       to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \
@@ -21,7 +21,8 @@ pub(super) const RUNS: &str = "SELECT r.id, r.command, r.resumes, r.outcome, r.e
         AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
         AND ((l.classid::int8 << 32) | l.objid::int8) = $1), \
       r.up_to_date, t.tenants, t.succeeded, t.up_to_date, t.failed, t.interrupted, t.skipped, \
-      to_jsonb(r) ->> 'halted_by', to_jsonb(r) ->> 'halt_reason', to_jsonb(r) ->> 'what_changed' \
+      to_jsonb(r) ->> 'halted_by', to_jsonb(r) ->> 'halt_reason', to_jsonb(r) ->> 'what_changed', \
+      coalesce((to_jsonb(r) ->> 'held')::int8, 0) AS held \
     FROM runs r CROSS JOIN LATERAL (SELECT count(*) AS tenants, \
       count(*) FILTER (WHERE outcome = 'succeeded') AS succeeded, \
       count(*) FILTER (WHERE outcome = 'up_to_date') AS up_to_date, \
@@ -294,6 +295,7 @@ pub(super) fn run_record(row: &Row) -> RunRecord {
             failed: count(17),
             interrupted: count(18),
             skipped: count(19),
+            held: u64::try_from(row.get::<_, i64>("held")).unwrap_or(0),
         },
     }
 }

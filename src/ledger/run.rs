@@ -46,6 +46,8 @@ pub struct NewRun {
     pub lease: Duration,
     /// Tenants that have nothing to do.
     pub up_to_date: u64,
+    /// Of the others those that are held.
+    pub held: u64,
     /// The others.
     pub tenants: Vec<NewRunTenant>,
     /// Its waves; none where all tenants go together.
@@ -176,8 +178,9 @@ async fn open_in(
 ) -> Result<(RunId, String, Vec<String>), tokio_postgres::Error> {
     let resumes = new.resumes.as_ref().map(RunId::as_str);
     let up_to_date = i64::try_from(new.up_to_date).unwrap_or(i64::MAX);
+    let held = i64::try_from(new.held).unwrap_or(i64::MAX);
     let lease_seconds = new.lease.as_secs_f64();
-    let parameters: [Parameter; 11] = [
+    let parameters: [Parameter; 12] = [
         (&new.command, Type::TEXT),
         (&resumes, Type::TEXT),
         (&new.target, Type::INT8),
@@ -189,14 +192,15 @@ async fn open_in(
         (&new.sessions, Type::TEXT),
         (&lease_seconds, Type::FLOAT8),
         (&new.what_changed, Type::TEXT),
+        (&held, Type::INT8),
     ];
     let opening = tx
         .client()
         .query_typed_one(
             "INSERT INTO runs (id, command, resumes, target, set_fingerprint, selection, started_by, \
-               fleet_version, lease_token, lease_backend, up_to_date, sessions, lease_seconds, what_changed) \
+               fleet_version, lease_token, lease_backend, up_to_date, sessions, lease_seconds, what_changed, held) \
              SELECT c.id, \
-               $1, $2, $3, $4, $5, $6, $7, md5(random()::text || clock_timestamp() || $6), pg_backend_pid(), $8, $9, $10, $11 \
+               $1, $2, $3, $4, $5, $6, $7, md5(random()::text || clock_timestamp() || $6), pg_backend_pid(), $8, $9, $10, $11, $12 \
              FROM (SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD-HH24MISS-') \
                  || substr(md5(random()::text || n), 1, 4) AS id FROM generate_series(1, 16) n) c \
              WHERE NOT EXISTS (SELECT FROM runs r WHERE r.id = c.id) LIMIT 1 \

@@ -66,6 +66,8 @@ pub struct Assignment {
     pub knowledge: Knowledge,
     /// What is to be applied, in order, by that history.
     pub pending: Arc<[Version]>,
+    /// How far it may go, whatever its history says by then: for a pinned tenant less far than for the others.
+    pub target: Option<Version>,
     /// Which attempt, from 1.
     pub attempt: AttemptNumber,
     /// Whether the tenant is to be migrated, or only looked at.

@@ -135,7 +135,8 @@ impl RefineryMigrator {
         }
         match self.decide_again(assignment, &look.history) {
             Action::Migrate(pending) => Ok(some(pending)),
-            Action::UpToDate => Ok(some([].into())),
+            // holds are no matter of the history: deciding by it never says so
+            Action::UpToDate | Action::Hold(_) => Ok(some([].into())),
             Action::Refuse(refusal) => Err(MigrateError {
                 applied: self.found(assignment, look),
                 in_doubt: false,
@@ -165,7 +166,7 @@ impl RefineryMigrator {
             }
             Work::Enter(entry) => entry.decide(presence, history, &self.set),
             Work::Migrate | Work::Repair(_) => {
-                plan::decide(presence, history, &self.set, self.target)
+                plan::decide(presence, history, &self.set, assignment.target)
             }
         }
     }

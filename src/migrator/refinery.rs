@@ -63,7 +63,6 @@ pub struct MigrationSettings {
 pub struct RefineryMigrator {
     databases: HashMap<DatabaseName, TenantDatabase>,
     pub(super) set: Arc<MigrationSet>,
-    pub(super) target: Option<Version>,
     pub(super) settings: MigrationSettings,
     pub(super) work: Work,
 }
@@ -84,17 +83,15 @@ struct Attempt<'a> {
 }
 
 impl RefineryMigrator {
-    /// A migrator of tenants in these databases to `target`.
+    /// A migrator of tenants in these databases.
     pub fn new(
         databases: HashMap<DatabaseName, TenantDatabase>,
         set: Arc<MigrationSet>,
-        target: Option<Version>,
         settings: MigrationSettings,
     ) -> Self {
         Self {
             databases,
             set,
-            target,
             settings,
             work: Work::Migrate,
         }

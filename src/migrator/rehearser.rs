@@ -234,6 +234,10 @@ impl TenantRehearser for Rehearser {
         let settled = |outcome| TenantRehearsal::new(plan.tenant.id.clone(), plan.from, outcome);
         match &plan.action {
             Action::UpToDate => settled(RehearsalOutcome::UpToDate),
+            Action::Hold(held) => TenantRehearsal {
+                reason: Some(held.to_string()),
+                ..settled(RehearsalOutcome::Held)
+            },
             Action::Refuse(refusal) => TenantRehearsal {
                 reason: Some(format!("{refusal} ({})", refusal.hint())),
                 ..settled(RehearsalOutcome::Refused)

@@ -77,13 +77,14 @@ impl Plan {
         for tenant in &mut self.tenants {
             let has_history = matches!(tenant.history, HistorySnapshot::Rows { .. });
             tenant.action = match (&tenant.action, then) {
-                (Action::Migrate(_) | Action::UpToDate, _) if !has_history => {
+                (Action::Migrate(_) | Action::UpToDate | Action::Hold(_), _) if !has_history => {
                     Action::Refuse(Refusal::NothingThere)
                 }
                 (Action::Migrate(_) | Action::Refuse(_), AfterFix::Stop) if has_history => {
                     Action::Migrate([].into())
                 }
-                (Action::UpToDate, _) => Action::Migrate([].into()),
+                // one that is at its pin, and goes no further
+                (Action::UpToDate | Action::Hold(_), _) => Action::Migrate([].into()),
                 (as_planned, _) => as_planned.clone(),
             };
         }
@@ -109,7 +110,7 @@ fn skip(version: Version, whole: Action, history: &HistorySnapshot, set: &Migrat
         Action::Refuse(Refusal::Halfway { version: of, .. }) if of == version => {}
         Action::Refuse(Refusal::OutOfOrder(holes)) if holes.contains(&version) => {}
         Action::Refuse(refusal) => return Action::Refuse(refusal),
-        Action::UpToDate | Action::Migrate(_) => {}
+        Action::UpToDate | Action::Migrate(_) | Action::Hold(_) => {}
     }
     let before: Vec<Version> = set
         .migrations()
@@ -156,7 +157,7 @@ fn accept(
     let HistorySnapshot::Rows { column, rows, .. } = history else {
         return match whole {
             Action::Refuse(_) => whole,
-            Action::UpToDate | Action::Migrate(_) => Action::UpToDate,
+            Action::UpToDate | Action::Migrate(_) | Action::Hold(_) => Action::UpToDate,
         };
     };
     if let Action::Refuse(refusal) = &whole

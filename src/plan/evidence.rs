@@ -89,7 +89,7 @@ impl Evidence {
             {
                 tenant.action = Action::Refuse(Refusal::Hole(versions.clone()));
             }
-            Action::UpToDate | Action::Refuse(_) => {}
+            Action::UpToDate | Action::Refuse(_) | Action::Hold(_) => {}
         }
     }
 

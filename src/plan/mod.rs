@@ -6,10 +6,12 @@ mod decide;
 mod entry;
 mod evidence;
 mod failures;
+mod hold;
 mod refusal;
 mod snapshot;
 mod status;
 mod waves;
+mod window;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,10 +22,12 @@ pub use decide::decide;
 pub use entry::{AfterFix, Entry, is_halfway_in, rows_to_change};
 use evidence::Evidence;
 pub use failures::Blame;
+pub use hold::{Held, HeldBy, Hold, HoldKind, Restraints};
 pub use refusal::{Divergence, Halfway, Refusal};
 pub use snapshot::{AppliedRow, HistorySnapshot, StepRow, VersionColumn};
 pub use status::{FleetStatus, LastFailure, LedgerView, StatusRow, TenantState, VersionCount};
 pub use waves::{REST, Wave, WaveRule, WaveSelector, WaveSize, divide};
+pub use window::{Closed, InvalidWindow, Window, WindowRule};
 
 use crate::migration::{MigrationSet, Version};
 use crate::tenant::Tenant;
@@ -48,6 +52,8 @@ pub struct TenantPlan {
     pub from: Option<Version>,
     /// What happens to it.
     pub action: Action,
+    /// Holds and pins of it that are in force, whether they change anything or not.
+    pub holds: Vec<Hold>,
 }
 
 /// One tenant's fate.
@@ -59,6 +65,8 @@ pub enum Action {
     Migrate(Arc<[Version]>),
     /// Not touched, for a reason that somebody has to look at.
     Refuse(Refusal),
+    /// Not touched, for that was asked for.
+    Hold(Box<Held>),
 }
 
 impl Action {
@@ -68,6 +76,7 @@ impl Action {
             Self::UpToDate => "up_to_date",
             Self::Migrate(_) => "migrate",
             Self::Refuse(_) => "refuse",
+            Self::Hold(_) => "hold",
         }
     }
 
@@ -75,7 +84,15 @@ impl Action {
     pub fn pending(&self) -> &[Version] {
         match self {
             Self::Migrate(pending) => pending,
-            Self::UpToDate | Self::Refuse(_) => &[],
+            Self::UpToDate | Self::Refuse(_) | Self::Hold(_) => &[],
+        }
+    }
+
+    /// The versions that are to be applied some day: now, or when nothing holds the tenant any more.
+    pub fn outstanding(&self) -> &[Version] {
+        match self {
+            Self::Hold(held) => &held.pending,
+            Self::Migrate(_) | Self::UpToDate | Self::Refuse(_) => self.pending(),
         }
     }
 }
@@ -157,6 +174,7 @@ pub fn build(
                 tenant,
                 history,
                 action,
+                holds: Vec::new(),
             }
         })
         .collect();

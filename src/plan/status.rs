@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use super::{Action, Plan, Position};
+use super::{Action, Hold, Plan, Position};
 use crate::migration::Version;
 use crate::run::{Failure, RunId};
 use crate::tenant::TenantId;
@@ -43,6 +43,8 @@ pub enum TenantState {
     Interrupted,
     /// Somebody has to look at it before it can be migrated.
     Refused,
+    /// Migrations are pending, and somebody holds it, or it is outside of its windows.
+    Held,
     /// Migrations are pending.
     Pending,
     /// Nothing is pending.
@@ -57,6 +59,7 @@ impl TenantState {
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
             Self::Refused => "refused",
+            Self::Held => "held",
             Self::Pending => "pending",
             Self::UpToDate => "up_to_date",
         }
@@ -70,16 +73,19 @@ pub struct StatusRow {
     pub tenant: TenantId,
     /// Its version, None for an empty history.
     pub version: Option<Version>,
-    /// How many migrations are pending.
+    /// How many migrations are pending, also while it is held; of a pinned one those up to its pin, unless it
+    /// is there.
     pub pending: usize,
     /// Where it is.
     pub state: TenantState,
     /// How far it is in a migration that it is in the middle of.
     pub halfway: Option<Position>,
-    /// Why it is refused.
+    /// Why it is refused, or held.
     pub reason: Option<String>,
     /// What to do about it.
     pub hint: Option<&'static str>,
+    /// Holds and pins of it that are in force.
+    pub holds: Vec<Hold>,
     /// The last failure, unless it succeeded since.
     pub last_failure: Option<LastFailure>,
 }
@@ -134,35 +140,33 @@ impl FleetStatus {
 
 fn status_row(plan: &super::TenantPlan, ledger: &LedgerView) -> StatusRow {
     let id = &plan.tenant.id;
-    let (reason, hint, refused) = match &plan.action {
-        Action::Refuse(refusal) => (Some(refusal.to_string()), Some(refusal.hint()), true),
-        Action::UpToDate | Action::Migrate(_) => (None, None, false),
+    let (reason, hint) = match &plan.action {
+        Action::Refuse(refusal) => (Some(refusal.to_string()), Some(refusal.hint())),
+        Action::Hold(held) => (Some(held.to_string()), None),
+        Action::UpToDate | Action::Migrate(_) => (None, None),
     };
     // the history is the truth: a tenant at head has no failure left, whatever the ledger says
     let last_failure = (plan.action != Action::UpToDate)
         .then(|| ledger.failures.get(id).cloned())
         .flatten();
-    let state = if ledger.in_progress.contains_key(id) {
-        TenantState::InProgress
-    } else if refused {
-        TenantState::Refused
-    } else if plan.action == Action::UpToDate {
-        TenantState::UpToDate
-    } else if last_failure.is_some() {
-        TenantState::Failed
-    } else if ledger.interrupted.contains_key(id) {
-        TenantState::Interrupted
-    } else {
-        TenantState::Pending
+    let state = match &plan.action {
+        _ if ledger.in_progress.contains_key(id) => TenantState::InProgress,
+        Action::Refuse(_) => TenantState::Refused,
+        Action::Hold(_) => TenantState::Held,
+        Action::UpToDate => TenantState::UpToDate,
+        Action::Migrate(_) if last_failure.is_some() => TenantState::Failed,
+        Action::Migrate(_) if ledger.interrupted.contains_key(id) => TenantState::Interrupted,
+        Action::Migrate(_) => TenantState::Pending,
     };
     StatusRow {
         tenant: id.clone(),
         version: plan.from,
-        pending: plan.action.pending().len(),
+        pending: plan.action.outstanding().len(),
         state,
         halfway: super::halfway(&plan.history),
         reason,
         hint,
+        holds: plan.holds.clone(),
         last_failure,
     }
 }

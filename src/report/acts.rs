@@ -67,7 +67,7 @@ pub fn intent(out: &mut dyn Write, of: Intent<'_>, style: Style) -> io::Result<(
                     fact(out, "note", &clean(before), style)?;
                 }
             }
-            Action::UpToDate => writeln!(out, "{id}  {at}  nothing to do")?,
+            Action::UpToDate | Action::Hold(_) => writeln!(out, "{id}  {at}  nothing to do")?,
             Action::Refuse(refusal) => {
                 let refused = style.paint(Tone::Failure, "refused");
                 writeln!(out, "{id}  {refused}  {}", clean(&refusal.to_string()))?;

@@ -4,13 +4,23 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::causes::{INDENT, fact, write_facts};
+use super::hold::write_past_holds;
 use super::status::{painted, words};
 use super::style::{Style, Tone};
 use super::summary::{Step, write_next};
 use super::wording::{cause, clean, duration, in_the_middle, message, place, version, wrapped};
-use crate::ledger::AttemptRecord;
+use crate::ledger::{AttemptRecord, PastHold};
 use crate::plan::{StatusRow, TenantState};
 use crate::run::Outcome;
+
+/// What the ledger has of one tenant, the newest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorded<'a> {
+    /// Attempts at it.
+    pub attempts: &'a [AttemptRecord],
+    /// Holds and pins of it, those that have ended too.
+    pub holds: &'a [PastHold],
+}
 
 /// Writes one tenant in detail, with its attempts that did not succeed.
 ///
@@ -20,7 +30,7 @@ pub fn status_detail(
     out: &mut dyn Write,
     row: &StatusRow,
     pending: &[String],
-    attempts: &[AttemptRecord],
+    recorded: Recorded<'_>,
     style: Style,
 ) -> io::Result<()> {
     let state = painted(row.state, &words(row.state), style);
@@ -52,7 +62,8 @@ pub fn status_detail(
         fact(out, "class", failure.class.as_str(), style)?;
         write_facts(out, failure, None, style)?;
     }
-    write_attempts(out, attempts, style)?;
+    write_past_holds(out, recorded.holds, style)?;
+    write_attempts(out, recorded.attempts, style)?;
     write_next(out, &next_for_one(row), style)
 }
 
@@ -98,15 +109,20 @@ fn next_for_one(row: &StatusRow) -> Vec<Step> {
     let when = match row.state {
         TenantState::Pending | TenantState::Interrupted => "migrates this tenant",
         TenantState::Failed => "when the cause is mended, this tenant only",
-        TenantState::Refused | TenantState::UpToDate | TenantState::InProgress => {
-            return Vec::new();
-        }
+        TenantState::Held if !row.holds.is_empty() => "lets it go on with the next run",
+        TenantState::Held
+        | TenantState::Refused
+        | TenantState::UpToDate
+        | TenantState::InProgress => return Vec::new(),
     };
     // a command to copy: only names that no shell and no pattern would read otherwise
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-/.".contains(c);
     if !pattern.chars().all(plain) {
         return Vec::new();
     }
-    let command = format!("fleet migrate --tenant {pattern}");
+    let command = match row.state {
+        TenantState::Held => format!("fleet release {pattern}"),
+        _ => format!("fleet migrate --tenant {pattern}"),
+    };
     vec![(command, when.to_owned())]
 }

@@ -13,6 +13,7 @@ mod eta;
 mod excerpt;
 mod failures;
 mod gate;
+mod hold;
 mod lines;
 mod ndjson;
 mod notices;
@@ -38,15 +39,17 @@ mod waves;
 mod wording;
 
 pub use acts::{Intent, intent};
-pub use detail::status_detail;
+pub use detail::{Recorded, status_detail};
 pub use document::{
-    Complaint, approved_document, failures_document, gate_document, gate_line, intent_document,
-    no_failures_document, plan_document, refused_by_rehearsal, rehearsal_document, run_document,
-    runless_document, runs_document, show_document, status_document, tenants_document,
-    tenants_of_document, write_document,
+    Complaint, approved_document, failures_document, gate_document, gate_line,
+    holds_released_document, holds_set_document, intent_document, no_failures_document,
+    plan_document, refused_by_rehearsal, rehearsal_document, run_document, runless_document,
+    runs_document, show_document, status_document, tenants_document, tenants_of_document,
+    write_document,
 };
 pub use failures::{Cause, Statement, cause_names, causes, failures, no_failures, tenant_words};
 pub use gate::{arrived, gate};
+pub use hold::{HoldNews, holds_released, holds_set, tenants_are};
 pub use plan::plan;
 pub use rehearsal::{rehearsal, rehearsal_headline, rehearsed_failures};
 pub use rehearsing::RehearsalProgress;

@@ -6,11 +6,12 @@ use std::io::{self, Write};
 
 use super::Verbosity;
 use super::causes::{INDENT, fact};
+use super::hold::write_held;
 use super::style::{Style, Tone};
 use super::summary::write_next;
 use super::wording::{clean, count, names, stem, version};
 use crate::migration::{MigrationSet, Version};
-use crate::plan::{Action, Plan, Refusal, TenantPlan};
+use crate::plan::{Action, Held, Plan, Refusal, TenantPlan};
 use crate::tenant::{Presence, TenantId};
 
 /// Migrations that are named in a line; of more the first and the last.
@@ -35,12 +36,14 @@ pub fn plan(
     let refusals = refusal_groups(plan);
     let to_migrate: usize = groups.iter().map(|group| group.tenants.len()).sum();
     let refused: usize = refusals.values().map(|kind| kind.tenants).sum();
-    let up_to_date = plan.tenants.len() - to_migrate - refused;
-    writeln!(
-        out,
-        "{}",
-        headline(plan, to_migrate, up_to_date, refused, style)
-    )?;
+    let held = held(plan).count();
+    let numbers = Numbers {
+        to_migrate,
+        up_to_date: plan.tenants.len() - to_migrate - refused - held,
+        refused,
+        held,
+    };
+    writeln!(out, "{}", headline(plan, &numbers, style))?;
     if verbosity == Verbosity::Verbose {
         writeln!(out)?;
         for tenant in &plan.tenants {
@@ -56,6 +59,8 @@ pub fn plan(
         writeln!(out)?;
         write_refusals(out, kind, refusals, style, verbosity)?;
     }
+    let held = self::held(plan).map(|(held, tenant)| (held.to_string(), tenant));
+    write_held(out, held, style, verbosity)?;
     if to_migrate > 0 {
         let command = if plan.target == set.head() {
             "fleet migrate".to_owned()
@@ -72,28 +77,46 @@ pub fn plan(
     Ok(())
 }
 
-fn headline(
-    plan: &Plan,
+/// Tenants by what happens to them.
+struct Numbers {
     to_migrate: usize,
     up_to_date: usize,
     refused: usize,
-    style: Style,
-) -> String {
+    held: usize,
+}
+
+fn held(plan: &Plan) -> impl Iterator<Item = (&Held, &TenantId)> {
+    plan.tenants
+        .iter()
+        .filter_map(|tenant| match &tenant.action {
+            Action::Hold(held) => Some((held.as_ref(), &tenant.tenant.id)),
+            _ => None,
+        })
+}
+
+fn headline(plan: &Plan, numbers: &Numbers, style: Style) -> String {
     let target = version(plan.target);
+    let up_to_date = numbers.up_to_date;
     if plan.target.is_none() {
         return "Nothing to do: the migration set is empty".to_owned();
     }
-    let mut text = if to_migrate == 0 && refused == 0 {
+    let mut text = if numbers.to_migrate == 0 && numbers.refused == 0 {
         format!("Nothing to do: {} at {target}", count(up_to_date, "tenant"))
     } else {
         format!(
-            "To {target}: {to_migrate} of {} to migrate, {up_to_date} up to date",
+            "To {target}: {} of {} to migrate, {up_to_date} up to date",
+            numbers.to_migrate,
             count(plan.tenants.len(), "tenant")
         )
     };
-    if refused > 0 {
-        let refused = style.paint(Tone::Failure, &format!("{refused} refused"));
-        text = format!("{text}, {refused}");
+    for (number, word, tone) in [
+        (numbers.refused, "refused", Tone::Failure),
+        (numbers.held, "held", Tone::Warning),
+    ] {
+        if number > 0 {
+            let part = style.paint(tone, &format!("{number} {word}"));
+            text = format!("{text}, {part}");
+        }
     }
     text
 }
@@ -103,6 +126,8 @@ struct Group<'a> {
     from: Option<Version>,
     pending: &'a [Version],
     create: bool,
+    /// The pin at which they end.
+    pin: Option<String>,
     tenants: Vec<&'a TenantId>,
 }
 
@@ -111,16 +136,18 @@ fn migrate_groups(plan: &Plan) -> Vec<Group<'_>> {
     for tenant in &plan.tenants {
         let pending = tenant.action.pending();
         if !pending.is_empty() {
-            let key = (tenant.from, pending, is_created(tenant));
+            let pin = tenant.pin().map(ToString::to_string);
+            let key = (tenant.from, pending, is_created(tenant), pin);
             groups.entry(key).or_default().push(&tenant.tenant.id);
         }
     }
     let mut groups: Vec<Group<'_>> = groups
         .into_iter()
-        .map(|((from, pending, create), tenants)| Group {
+        .map(|((from, pending, create, pin), tenants)| Group {
             from,
             pending,
             create,
+            pin,
             tenants,
         })
         .collect();
@@ -142,6 +169,9 @@ fn write_group(
     let way = way(group.from, group.pending, group.create, set);
     let tenants = style.paint(Tone::Strong, &count(group.tenants.len(), "tenant"));
     writeln!(out, "{tenants}: {way}")?;
+    if let Some(pin) = &group.pin {
+        fact(out, "note", &clean(pin), style)?;
+    }
     if group.tenants.len() < NAMED {
         let tenants = group.tenants.iter().copied();
         let listed = names(tenants, INDENT, style.width, Verbosity::Verbose);
@@ -183,10 +213,15 @@ fn one_line(tenant: &TenantPlan, set: &MigrationSet, style: Style) -> String {
     match &tenant.action {
         Action::UpToDate => format!("{id}  {}  up to date", version(tenant.from)),
         Action::Migrate(pending) => {
-            format!(
-                "{id}  {}",
-                way(tenant.from, pending, is_created(tenant), set)
-            )
+            let way = way(tenant.from, pending, is_created(tenant), set);
+            match tenant.pin() {
+                Some(pin) => format!("{id}  {way}, {}", clean(&pin.to_string())),
+                None => format!("{id}  {way}"),
+            }
+        }
+        Action::Hold(held) => {
+            let held = clean(&held.to_string());
+            format!("{id}  {}", style.paint(Tone::Warning, &held))
         }
         Action::Refuse(refusal) => format!(
             "{id}  {}  {}",

@@ -90,6 +90,7 @@ struct Counts {
     not_rehearsed: usize,
     pending: usize,
     up_to_date: usize,
+    held: usize,
     refused: usize,
     left_out: usize,
     seed: u64,
@@ -98,14 +99,16 @@ struct Counts {
 impl Counts {
     fn of(rehearsal: &Rehearsal) -> Self {
         let up_to_date = rehearsal.count(RehearsalOutcome::UpToDate);
+        let held = rehearsal.count(RehearsalOutcome::Held);
         let refused = rehearsal.count(RehearsalOutcome::Refused);
         Self {
             would_succeed: rehearsal.count(RehearsalOutcome::WouldSucceed),
             would_fail: rehearsal.count(RehearsalOutcome::WouldFail),
             busy: rehearsal.count(RehearsalOutcome::Busy),
             not_rehearsed: rehearsal.count(RehearsalOutcome::NotRehearsed),
-            pending: rehearsal.tenants.len() - up_to_date - refused,
+            pending: rehearsal.tenants.len() - up_to_date - held - refused,
             up_to_date,
+            held,
             refused,
             left_out: rehearsal.sample.map_or(0, |sample| sample.left_out),
             seed: rehearsal.sample.map_or(0, |sample| sample.seed),
@@ -168,6 +171,7 @@ impl Counts {
             (self.busy, "busy", true),
             (self.not_rehearsed, "not rehearsed", is_known),
             (self.up_to_date, "up to date", true),
+            (self.held, "held", true),
             (self.refused, "refused", true),
             (self.left_out, sample.as_str(), true),
         ]

@@ -85,7 +85,7 @@ impl RehearsalProgress {
         }
         if matches!(
             tenant.outcome,
-            RehearsalOutcome::UpToDate | RehearsalOutcome::Refused
+            RehearsalOutcome::UpToDate | RehearsalOutcome::Held | RehearsalOutcome::Refused
         ) {
             return;
         }

@@ -65,9 +65,10 @@ fn tone(state: RunState) -> Tone {
     }
 }
 
-/// Tenants that neither reached their target nor failed: not begun, cut off or skipped.
+/// Tenants that neither reached their target nor failed: not begun, cut off or skipped. Those that are held are
+/// to be left.
 fn left(totals: Totals) -> u64 {
-    let ended = totals.succeeded + totals.up_to_date + totals.failed;
+    let ended = totals.succeeded + totals.up_to_date + totals.failed + totals.held;
     totals.tenants.saturating_sub(ended)
 }
 
@@ -190,7 +191,8 @@ fn tally(run: &RunRecord) -> String {
         (totals.up_to_date, "already there"),
         (totals.failed, "failed"),
         (totals.interrupted, "interrupted"),
-        (totals.skipped, "skipped"),
+        (totals.skipped.saturating_sub(totals.held), "skipped"),
+        (totals.held, "held"),
         (
             totals.tenants.saturating_sub(totals.finished()),
             "without an outcome",

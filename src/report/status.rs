@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use super::Verbosity;
 use super::causes::{INDENT, fact, write_causes};
+use super::hold::write_held;
 use super::style::{Style, Tone};
 use super::summary::{Step, write_next};
 use super::wording::{clean, count, count_u64, in_the_middle, names, version};
@@ -100,6 +101,7 @@ fn states(status: &FleetStatus, style: Style) -> String {
         TenantState::Failed,
         TenantState::Interrupted,
         TenantState::Refused,
+        TenantState::Held,
     ];
     let words: Vec<String> = order
         .into_iter()
@@ -124,7 +126,9 @@ pub(super) fn words(state: TenantState) -> String {
 pub(super) fn painted(state: TenantState, text: &str, style: Style) -> String {
     match state {
         TenantState::Failed | TenantState::Refused => style.paint(Tone::Failure, text),
-        TenantState::Interrupted | TenantState::InProgress => style.paint(Tone::Warning, text),
+        TenantState::Interrupted | TenantState::InProgress | TenantState::Held => {
+            style.paint(Tone::Warning, text)
+        }
         TenantState::UpToDate => style.paint(Tone::Success, text),
         TenantState::Pending => text.to_owned(),
     }
@@ -157,7 +161,10 @@ fn write_exceptions(
     style: Style,
     verbosity: Verbosity,
 ) -> io::Result<()> {
-    let failures = group_failures(in_state(status, TenantState::Failed).filter_map(|row| {
+    // one that is held has failed all the same
+    let failed = [TenantState::Failed, TenantState::Held];
+    let failed = failed.into_iter().flat_map(|state| in_state(status, state));
+    let failures = group_failures(failed.filter_map(|row| {
         let last = row.last_failure.as_ref()?;
         Some((&row.tenant, &last.failure))
     }));
@@ -166,6 +173,7 @@ fn write_exceptions(
         write_causes(out, &failures, style, verbosity, |_| None)?;
     }
     write_refused(out, status, style, verbosity)?;
+    write_held(out, held(status), style, verbosity)?;
     write_halfway(out, status, style, verbosity)?;
     for state in [TenantState::Interrupted, TenantState::InProgress] {
         let tenants: Vec<&TenantId> = in_state(status, state).map(|row| &row.tenant).collect();
@@ -177,6 +185,26 @@ fn write_exceptions(
         }
     }
     Ok(())
+}
+
+/// Who is held, and who would be: a hold that holds nothing back now will do so one day.
+fn held(status: &FleetStatus) -> impl Iterator<Item = (String, &TenantId)> {
+    status.tenants.iter().flat_map(|row| {
+        let now = (row.state == TenantState::Held).then(|| row.reason.clone().unwrap_or_default());
+        let nothing_pending = match row.state {
+            TenantState::UpToDate => " (nothing is pending)",
+            _ => "",
+        };
+        let later = row
+            .holds
+            .iter()
+            .map(move |hold| format!("{hold}{nothing_pending}"));
+        let all: Vec<String> = match now {
+            Some(reason) => vec![reason],
+            None => later.collect(),
+        };
+        all.into_iter().map(|reason| (reason, &row.tenant))
+    })
 }
 
 /// Tenants in the middle of a migration that runs without a transaction.

@@ -1,6 +1,7 @@
 //! The end of a run for people: how it went, what failed and for how many causes, whether it is
 //! safe to run again, and what to type next.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::Verbosity;
@@ -49,6 +50,10 @@ pub fn summary(
         .iter()
         .map(|t| (t.outcome, t.reason.as_deref(), &t.tenant));
     write_undone(out, undone, style, verbosity)?;
+    if run.rounds.len() > 1 {
+        let ids: Vec<&str> = run.rounds.iter().map(|round| round.run.as_str()).collect();
+        writeln!(out, "\nIn {}: {}", count(ids.len(), "run"), ids.join(", "))?;
+    }
     if !run.newcomers.is_empty() {
         write_newcomers(out, run, style, verbosity)?;
     }
@@ -87,16 +92,18 @@ pub(super) fn headline(run: &RunSummary, style: Style) -> String {
         count_causes(&run.failures)
     );
     match run.outcome {
-        RunOutcome::Succeeded if totals.succeeded == 0 => style.paint(
-            Tone::Success,
-            &format!("✓ Nothing to do: {}", at_target(run)),
-        ),
+        RunOutcome::Succeeded if totals.succeeded == 0 => {
+            style.paint(
+                Tone::Success,
+                &format!("✓ Nothing to do: {}", at_target(run)),
+            ) + &held_beside(run)
+        }
         RunOutcome::Succeeded => {
             let head = format!("✓ {}", at_target(run));
             format!("{} in {took}{tally}", style.paint(Tone::Success, &head))
         }
         RunOutcome::Failed => {
-            let head = match (totals.failed, totals.skipped) {
+            let head = match (totals.failed, totals.skipped.saturating_sub(totals.held)) {
                 (0, skipped) => format!("✗ {skipped} of {tenants} skipped"),
                 (_, 0) => format!("✗ {failed}"),
                 (_, skipped) => format!("✗ {failed}, {skipped} skipped,"),
@@ -115,24 +122,43 @@ pub(super) fn headline(run: &RunSummary, style: Style) -> String {
                 _ => format!("{head}: {failed}{tally}"),
             }
         }
-        RunOutcome::Interrupted => {
-            let word = match run.exit {
-                ExitCode::Terminated => "Terminated",
-                ExitCode::Deadline => "Deadline reached",
-                _ => "Interrupted",
-            };
-            let done = totals.succeeded + totals.up_to_date;
-            let left = totals.tenants.saturating_sub(done + totals.failed);
-            let failures = match totals.failed {
-                0 => String::new(),
-                n => format!(", {n} failed with {}", count_causes(&run.failures)),
-            };
-            format!(
-                "{}: {done} of {tenants} done, {left} left{failures}",
-                style.paint(Tone::Warning, &format!("! {word} after {took}"))
-            )
-        }
+        RunOutcome::Interrupted => interrupted(run, style),
         RunOutcome::Refused => style.paint(Tone::Failure, "✗ Refused: nothing was touched"),
+    }
+}
+
+/// `! Terminated after 3 s: 12 of 200 tenants done, 188 left`.
+fn interrupted(run: &RunSummary, style: Style) -> String {
+    let totals = run.totals;
+    let word = match run.exit {
+        ExitCode::Terminated => "Terminated",
+        ExitCode::Deadline if run.error.is_none() && run.leaves_newcomers() => "Not stable",
+        ExitCode::Deadline => "Deadline reached",
+        _ => "Interrupted",
+    };
+    let done = totals.succeeded + totals.up_to_date;
+    let not_left = done + totals.failed + totals.held;
+    let left = totals.tenants.saturating_sub(not_left);
+    let failures = match totals.failed {
+        0 => String::new(),
+        n => format!(", {n} failed with {}", count_causes(&run.failures)),
+    };
+    format!(
+        "{}: {done} of {} done, {left} left{failures}{}",
+        style.paint(
+            Tone::Warning,
+            &format!("! {word} after {}", duration(run.duration))
+        ),
+        count_u64(totals.tenants, "tenant"),
+        held_beside(run)
+    )
+}
+
+/// `, 3 held`, where nothing else was done.
+fn held_beside(run: &RunSummary) -> String {
+    match run.totals.held {
+        0 => String::new(),
+        held => format!(", {held} held"),
     }
 }
 
@@ -143,12 +169,25 @@ fn at_target(run: &RunSummary) -> String {
     };
     // `--to` does not take tenants back that are further already
     let further = run.tenants.iter().any(|t| t.to > Some(target));
-    format!(
+    let is_pinned = |t: &&TenantResult| t.outcome == Outcome::Succeeded && t.to < run.target;
+    let pinned = run.tenants.iter().filter(is_pinned).count();
+    let mut text = format!(
         "{} at {}{}",
-        count_u64(run.totals.tenants - run.totals.skipped, "tenant"),
+        count_u64(
+            run.totals.tenants - run.totals.skipped - pinned as u64,
+            "tenant"
+        ),
         version(Some(target)),
         if further { " or later" } else { "" }
-    )
+    );
+    if pinned > 0 {
+        let _ = write!(
+            text,
+            ", {pinned} at {}",
+            verb(pinned, "its pin", "their pins")
+        );
+    }
+    text
 }
 
 /// ` (197 migrated, 3 already there)`.
@@ -158,6 +197,7 @@ fn tally(run: &RunSummary) -> String {
         (totals.succeeded, "migrated"),
         (totals.up_to_date, "already there"),
         (totals.interrupted, "interrupted"),
+        (totals.held, "held"),
     ]
     .into_iter()
     .filter(|(number, _)| *number > 0)
@@ -227,13 +267,16 @@ fn next_steps(run: &RunSummary) -> Vec<Step> {
             "when the cause is mended; tenants that are done are not touched again"
         };
         steps.push((format!("fleet resume {id}"), when.to_owned()));
+    } else if run.leaves_newcomers() {
+        let what = "goes on with the new tenants";
+        steps.push(("fleet migrate --until-stable".to_owned(), what.to_owned()));
     } else if matches!(run.outcome, RunOutcome::Interrupted | RunOutcome::Halted) {
         let what = "carries on; tenants that are done are not touched again";
         steps.push((format!("fleet resume {id}"), what.to_owned()));
     } else if run.exit == ExitCode::TenantsFailed {
         let what = "when the cause is mended; tenants that are done are not touched again";
         steps.push((format!("fleet resume {id}"), what.to_owned()));
-    } else if totals.skipped > 0 {
+    } else if totals.skipped > totals.held {
         let what = "where every tenant is, and what to do about these";
         steps.push(("fleet status".to_owned(), what.to_owned()));
     }

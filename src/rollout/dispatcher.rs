@@ -310,12 +310,13 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
 
 /// The tenants that have something pending, with what is expected of each.
 fn jobs(plan: &Plan, pasts: &HashMap<TenantId, Past>) -> Vec<Job> {
+    let target = plan.target;
     let pending: Vec<_> = plan
         .tenants
         .iter()
         .filter_map(|plan| match &plan.action {
             Action::Migrate(pending) => Some((plan, pending)),
-            Action::UpToDate | Action::Refuse(_) => None,
+            Action::UpToDate | Action::Refuse(_) | Action::Hold(_) => None,
         })
         .collect();
     let known: Vec<_> = pending
@@ -330,6 +331,7 @@ fn jobs(plan: &Plan, pasts: &HashMap<TenantId, Past>) -> Vec<Job> {
             history: plan.history.clone(),
             knowledge: Knowledge::Planned,
             pending: Arc::clone(pending),
+            target: plan.target(target),
             attempt: 1,
             task: Task::Migrate,
             has_turn: false,

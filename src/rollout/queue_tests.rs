@@ -26,6 +26,7 @@ pub(in crate::rollout) fn job(database: &str, schema: &str) -> Job {
             history: HistorySnapshot::NoTable { relations: 0 },
             knowledge: Knowledge::Planned,
             pending: Arc::from([1]),
+            target: None,
             attempt: 1,
             task: Task::Migrate,
             has_turn: false,

@@ -305,7 +305,7 @@ fn of_databases(
 fn is_pending(outcome: RehearsalOutcome) -> bool {
     !matches!(
         outcome,
-        RehearsalOutcome::UpToDate | RehearsalOutcome::Refused
+        RehearsalOutcome::UpToDate | RehearsalOutcome::Held | RehearsalOutcome::Refused
     )
 }
 

@@ -67,6 +67,9 @@ impl Tally {
                 Some(result) => tally.totals.count(result.outcome),
                 None => tally.to_migrate += 1,
             }
+            if matches!(tenant.action, Action::Hold(_)) {
+                tally.totals.held += 1;
+            }
         }
         tally
     }
@@ -132,7 +135,8 @@ impl Tally {
             .iter()
             .filter_map(|tenant| {
                 let own = self.results.remove(&tenant.tenant.id);
-                own.map(Arc::unwrap_or_clone).or_else(|| settled(tenant))
+                let own = own.map(|own| as_pinned(tenant, Arc::unwrap_or_clone(own)));
+                own.or_else(|| settled(tenant))
             })
             .collect();
         let failures = group_failures(
@@ -161,6 +165,7 @@ impl Tally {
             newcomers: Vec::new(),
             waves: Vec::new(),
             halt,
+            rounds: Vec::new(),
             throttled: Vec::new(),
             error: None,
             duration,
@@ -178,9 +183,11 @@ struct Undone {
     needs_somebody: bool,
 }
 
-/// What a run amounts to. Only a run with every tenant at its target exits with 0.
+/// What a run amounts to. Only a run with every tenant at its target, or held, exits with 0.
 fn verdict(totals: &Totals, left: Undone, stopped: Option<&Stopped>) -> (RunOutcome, ExitCode) {
-    let undone = (totals.failed + totals.interrupted + totals.skipped).saturating_sub(left.gone);
+    // to hold a tenant is to ask for it to be left as it is
+    let undone = (totals.failed + totals.interrupted + totals.skipped)
+        .saturating_sub(totals.held + left.gone);
     match stopped {
         Some(Stopped::Ledger) if undone == 0 => (RunOutcome::Succeeded, ExitCode::Unexpected),
         Some(Stopped::Ledger) => (RunOutcome::Interrupted, ExitCode::Unexpected),
@@ -221,6 +228,7 @@ pub fn settled(plan: &TenantPlan) -> Option<TenantResult> {
             Some(format!("{refusal} ({})", refusal.hint())),
             None,
         ),
+        Action::Hold(held) => (Outcome::Skipped, Some(held.to_string()), None),
     };
     Some(TenantResult {
         tenant: plan.tenant.id.clone(),
@@ -234,6 +242,15 @@ pub fn settled(plan: &TenantPlan) -> Option<TenantResult> {
         failure,
         notes: Vec::new(),
     })
+}
+
+/// A pinned tenant is where it is to be, and says why that is not the target.
+fn as_pinned(plan: &TenantPlan, mut result: TenantResult) -> TenantResult {
+    let is_there = matches!(result.outcome, Outcome::Succeeded | Outcome::UpToDate);
+    if let Some(pin) = plan.pin().filter(|_| is_there && result.reason.is_none()) {
+        result.reason = Some(pin.to_string());
+    }
+    result
 }
 
 #[cfg(test)]
@@ -281,6 +298,13 @@ mod tests {
         assert_eq!(verdict(&skipped, gone, None).1, ExitCode::Done);
         assert_eq!(verdict(&all_done, NONE, Some(&spent)).1, ExitCode::Done);
         assert_eq!(verdict(&all_done, NONE, Some(&unwell)).1, ExitCode::Halted);
+        let held = Totals {
+            skipped: 2,
+            held: 1,
+            ..all_done
+        };
+        assert_eq!(verdict(&held, NONE, None).1, ExitCode::Divergent);
+        assert_eq!(verdict(&held, gone, None).1, ExitCode::Done);
         let unreachable = Undone {
             needs_somebody: true,
             ..NONE

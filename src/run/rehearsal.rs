@@ -57,6 +57,7 @@ impl TenantRehearsal {
             RehearsalOutcome::WouldSucceed
             | RehearsalOutcome::WouldFail
             | RehearsalOutcome::UpToDate
+            | RehearsalOutcome::Held
             | RehearsalOutcome::Refused => false,
         }
     }
@@ -76,6 +77,8 @@ pub enum RehearsalOutcome {
     NotRehearsed,
     /// Nothing is pending.
     UpToDate,
+    /// Somebody, or a window, keeps it from being migrated now.
+    Held,
     /// The plan does not touch it.
     Refused,
 }
@@ -89,6 +92,7 @@ impl RehearsalOutcome {
             Self::Busy => "busy",
             Self::NotRehearsed => "not_rehearsed",
             Self::UpToDate => "up_to_date",
+            Self::Held => "held",
             Self::Refused => "refused",
         }
     }

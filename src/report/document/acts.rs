@@ -57,7 +57,7 @@ pub fn intent_document<'a>(of: Intent<'a>) -> impl Serialize + 'a {
 fn intent_row<'a>(of: Intent<'a>, tenant: &'a TenantPlan) -> IntentRow<'a> {
     let refusal = match &tenant.action {
         Action::Refuse(refusal) => Some(refusal),
-        Action::UpToDate | Action::Migrate(_) => None,
+        Action::UpToDate | Action::Migrate(_) | Action::Hold(_) => None,
     };
     let versions = tenant.action.pending().iter();
     let before = of.before.get(&tenant.tenant.id);
@@ -70,7 +70,7 @@ fn intent_row<'a>(of: Intent<'a>, tenant: &'a TenantPlan) -> IntentRow<'a> {
                 [..] => tenant.action.as_str(),
             },
             Action::Migrate(_) => of.act.as_str(),
-            Action::UpToDate | Action::Refuse(_) => tenant.action.as_str(),
+            Action::UpToDate | Action::Refuse(_) | Action::Hold(_) => tenant.action.as_str(),
         },
         migrations: versions.map(|version| stem(of.set, *version)).collect(),
         reason: before.cloned().or_else(|| refusal.map(ToString::to_string)),

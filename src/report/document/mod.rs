@@ -4,6 +4,7 @@
 mod acts;
 mod failures;
 mod gate;
+mod hold;
 mod ledger;
 mod pace;
 mod plan;
@@ -18,6 +19,7 @@ use serde::{Serialize, Serializer};
 pub use acts::intent_document;
 pub use failures::{failures_document, no_failures_document, tenants_of_document};
 pub use gate::{gate_document, gate_line};
+pub use hold::{holds_released_document, holds_set_document};
 pub use ledger::{runs_document, show_document, tenants_document};
 pub(super) use pace::PaceRow;
 pub use plan::{plan_document, status_document};

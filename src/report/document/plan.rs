@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::Each;
+use super::hold::HoldRow;
 use crate::migration::{MigrationSet, Version};
 use crate::plan::{
     Action, FleetStatus, LastFailure, Plan, Position, StatusRow, TenantPlan, TenantState,
@@ -26,6 +27,7 @@ struct PlanTotals {
     migrate: usize,
     up_to_date: usize,
     refuse: usize,
+    hold: usize,
 }
 
 #[derive(Serialize)]
@@ -39,6 +41,7 @@ struct PlanRow<'a> {
     hint: Option<&'static str>,
     create: bool,
     halfway: Option<Halfway>,
+    holds: Vec<HoldRow<'a>>,
 }
 
 /// The migration that a tenant is in the middle of.
@@ -82,6 +85,7 @@ pub fn plan_document<'a>(plan: &'a Plan, set: &'a MigrationSet) -> impl Serializ
             Action::Migrate(_) => totals.migrate += 1,
             Action::UpToDate => totals.up_to_date += 1,
             Action::Refuse(_) => totals.refuse += 1,
+            Action::Hold(_) => totals.hold += 1,
         }
     }
     PlanDocument {
@@ -95,9 +99,10 @@ pub fn plan_document<'a>(plan: &'a Plan, set: &'a MigrationSet) -> impl Serializ
 }
 
 fn plan_row<'a>(plan: &'a TenantPlan, set: &'a MigrationSet) -> PlanRow<'a> {
-    let refusal = match &plan.action {
-        Action::Refuse(refusal) => Some(refusal),
-        Action::UpToDate | Action::Migrate(_) => None,
+    let (reason, hint) = match &plan.action {
+        Action::Refuse(refusal) => (Some(refusal.to_string()), Some(refusal.hint())),
+        Action::Hold(held) => (Some(held.to_string()), None),
+        Action::UpToDate | Action::Migrate(_) => (None, None),
     };
     PlanRow {
         database: plan.tenant.id.database.as_str(),
@@ -105,13 +110,14 @@ fn plan_row<'a>(plan: &'a TenantPlan, set: &'a MigrationSet) -> PlanRow<'a> {
         from: plan.from,
         pending: Stems {
             set,
-            versions: plan.action.pending(),
+            versions: plan.action.outstanding(),
         },
         action: plan.action.as_str(),
-        reason: refusal.map(ToString::to_string),
-        hint: refusal.map(crate::plan::Refusal::hint),
+        reason,
+        hint,
         create: plan.tenant.presence == Presence::ToCreate,
         halfway: Halfway::of(halfway(&plan.history)),
+        holds: plan.holds.iter().map(HoldRow::of).collect(),
     }
 }
 
@@ -133,6 +139,7 @@ struct StatusTotals {
     interrupted: u64,
     refused: u64,
     in_progress: u64,
+    held: u64,
 }
 
 #[derive(Serialize)]
@@ -144,6 +151,7 @@ struct StatusDocumentRow<'a> {
     state: TenantState,
     halfway: Option<Halfway>,
     reason: Option<&'a str>,
+    holds: Vec<HoldRow<'a>>,
     last_failure: Option<LastFailureRow<'a>>,
 }
 
@@ -178,6 +186,7 @@ pub fn status_document<'a>(status: &'a FleetStatus) -> impl Serialize + 'a {
             interrupted: count(TenantState::Interrupted),
             refused: count(TenantState::Refused),
             in_progress: count(TenantState::InProgress),
+            held: count(TenantState::Held),
         },
         versions: &status.versions,
         tenants: Each::of(&status.tenants, |row: &'a StatusRow| StatusDocumentRow {
@@ -188,6 +197,7 @@ pub fn status_document<'a>(status: &'a FleetStatus) -> impl Serialize + 'a {
             state: row.state,
             halfway: Halfway::of(row.halfway),
             reason: row.reason.as_deref(),
+            holds: row.holds.iter().map(HoldRow::of).collect(),
             last_failure: row.last_failure.as_ref().map(LastFailureRow::of),
         }),
     }

@@ -34,6 +34,7 @@ struct RehearsalTotals {
     busy: usize,
     not_rehearsed: usize,
     up_to_date: usize,
+    held: usize,
     refused: usize,
 }
 
@@ -162,6 +163,7 @@ pub fn rehearsal_document<'a>(
             busy: count(RehearsalOutcome::Busy),
             not_rehearsed: count(RehearsalOutcome::NotRehearsed),
             up_to_date: count(RehearsalOutcome::UpToDate),
+            held: count(RehearsalOutcome::Held),
             refused: count(RehearsalOutcome::Refused),
         },
         tenants: Each::of(&rehearsal.tenants, RehearsedRow::of),

@@ -25,8 +25,17 @@ struct RunDocument<'a, T, F> {
     waves: Vec<WaveRow<'a>>,
     halted: Option<HaltRow<'a>>,
     throttled: Vec<ThrottledRow<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rounds: Vec<RoundRow<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
+}
+
+/// One of several runs of a command; the document is of all of them, under the name of the last.
+#[derive(Serialize)]
+struct RoundRow<'a> {
+    run: &'a str,
+    totals: Totals,
 }
 
 /// Which tenant, as two keys.
@@ -183,6 +192,14 @@ pub fn run_document(summary: &RunSummary) -> impl Serialize + '_ {
         waves: summary.waves.iter().map(WaveRow::of).collect(),
         halted: summary.halt.as_ref().map(HaltRow::of),
         throttled: summary.throttled.iter().map(ThrottledRow::of).collect(),
+        rounds: summary
+            .rounds
+            .iter()
+            .map(|round| RoundRow {
+                run: round.run.as_str(),
+                totals: round.totals,
+            })
+            .collect(),
         error: summary.error.as_deref(),
     }
 }

@@ -23,7 +23,7 @@ fn sample() -> RunSummary {
 
 fn expected_run() -> String {
     [
-        r#"{"run":"20261123-161004-7f3a","outcome":"failed","exit_code":4,"target":12,"totals":{"tenants":3,"succeeded":1,"up_to_date":0,"failed":1,"interrupted":0,"skipped":1},"tenants":["#,
+        r#"{"run":"20261123-161004-7f3a","outcome":"failed","exit_code":4,"target":12,"totals":{"tenants":3,"succeeded":1,"up_to_date":0,"failed":1,"interrupted":0,"skipped":1,"held":0},"tenants":["#,
         r#"{"database":"main","schema":"a","outcome":"succeeded","from":11,"to":12,"applied":["V12__unique_email"],"attempts":1,"duration_ms":12,"reason":null,"failure":null,"notes":[]},"#,
         r#"{"database":"main","schema":"b\n","outcome":"failed","from":11,"to":11,"applied":[],"attempts":1,"duration_ms":12,"reason":null,"failure":"#,
         FAILURE,
@@ -50,13 +50,13 @@ fn a_plan() {
     let text = written(|out| write_document(out, &plan_document(&plan, &set())));
     let hint = "restore the history table with the schema, or say where the tenant is: fleet baseline NAME --at VERSION; fleet never starts at the first version on a schema that is in use";
     let expected = [
-        r#"{"target":12,"head":12,"totals":{"tenants":4,"migrate":2,"up_to_date":1,"refuse":1},"tenants":["#,
-        r#"{"database":"main","schema":"a197","from":10,"pending":["V11__orders","V12__unique_email"],"action":"migrate","reason":null,"hint":null,"create":false,"halfway":null},"#,
-        r#"{"database":"main","schema":"b","from":null,"pending":["V10__init","V11__orders","V12__unique_email"],"action":"migrate","reason":null,"hint":null,"create":true,"halfway":null},"#,
-        r#"{"database":"main","schema":"c","from":12,"pending":[],"action":"up_to_date","reason":null,"hint":null,"create":false,"halfway":null},"#,
+        r#"{"target":12,"head":12,"totals":{"tenants":4,"migrate":2,"up_to_date":1,"refuse":1,"hold":0},"tenants":["#,
+        r#"{"database":"main","schema":"a197","from":10,"pending":["V11__orders","V12__unique_email"],"action":"migrate","reason":null,"hint":null,"create":false,"halfway":null,"holds":[]},"#,
+        r#"{"database":"main","schema":"b","from":null,"pending":["V10__init","V11__orders","V12__unique_email"],"action":"migrate","reason":null,"hint":null,"create":true,"halfway":null,"holds":[]},"#,
+        r#"{"database":"main","schema":"c","from":12,"pending":[],"action":"up_to_date","reason":null,"hint":null,"create":false,"halfway":null,"holds":[]},"#,
         r#"{"database":"main","schema":"d","from":10,"pending":[],"action":"refuse","reason":"12 relations but no history","hint":""#,
         hint,
-        r#"","create":false,"halfway":null}]}"#,
+        r#"","create":false,"halfway":null,"holds":[]}]}"#,
         "\n",
     ];
     assert_eq!(text, expected.concat());
@@ -77,9 +77,9 @@ fn a_status() {
         row("b", None, TenantState::Failed),
     ];
     let expected = [
-        r#"{"head":12,"totals":{"tenants":2,"up_to_date":1,"pending":0,"failed":1,"interrupted":0,"refused":0,"in_progress":0},"versions":[{"version":null,"tenants":1},{"version":12,"tenants":1}],"tenants":["#,
-        r#"{"database":"main","schema":"a","version":12,"pending":0,"state":"up_to_date","halfway":null,"reason":null,"last_failure":null},"#,
-        r#"{"database":"main","schema":"b","version":null,"pending":1,"state":"failed","halfway":null,"reason":null,"last_failure":{"run":"20261123-161004-7f3a","at":"2026-11-23T16:10:09Z","#,
+        r#"{"head":12,"totals":{"tenants":2,"up_to_date":1,"pending":0,"failed":1,"interrupted":0,"refused":0,"in_progress":0,"held":0},"versions":[{"version":null,"tenants":1},{"version":12,"tenants":1}],"tenants":["#,
+        r#"{"database":"main","schema":"a","version":12,"pending":0,"state":"up_to_date","halfway":null,"reason":null,"holds":[],"last_failure":null},"#,
+        r#"{"database":"main","schema":"b","version":null,"pending":1,"state":"failed","halfway":null,"reason":null,"holds":[],"last_failure":{"run":"20261123-161004-7f3a","at":"2026-11-23T16:10:09Z","#,
         &FAILURE[1..],
         "}]}\n",
     ];
@@ -110,7 +110,7 @@ fn events_and_the_document_as_the_last_line() {
     ] {
         ndjson.report(&event);
     }
-    let totals = r#""totals":{"tenants":3,"succeeded":1,"up_to_date":0,"failed":1,"interrupted":0,"skipped":1}"#;
+    let totals = r#""totals":{"tenants":3,"succeeded":1,"up_to_date":0,"failed":1,"interrupted":0,"skipped":1,"held":0}"#;
     let expected = [
         r#"{"event":"run_started","run":"20261123-161004-7f3a","resumes":null,"target":12,"to_migrate":2,"concurrency":8,"auto":false,"#,
         totals,

@@ -159,7 +159,7 @@ fn documents_of_runs() {
     let text = written(|out| write_document(out, &runs_document(&[detail().run])));
     assert_eq!(
         text,
-        r#"{"runs":[{"run":"20261123-161004-7f3a","command":"migrate","resumes":null,"state":"failed","started_at":"2026-11-23T16:10:04Z","finished_at":"2026-11-23T16:10:08Z","duration_ms":4200,"target":12,"set_fingerprint":"00ff","started_by":"ann@ci pid 7","fleet_version":"0.1.0","exit_code":4,"halted":null,"what_changed":null,"totals":{"tenants":5,"succeeded":1,"up_to_date":1,"failed":2,"interrupted":0,"skipped":0}}]}
+        r#"{"runs":[{"run":"20261123-161004-7f3a","command":"migrate","resumes":null,"state":"failed","started_at":"2026-11-23T16:10:04Z","finished_at":"2026-11-23T16:10:08Z","duration_ms":4200,"target":12,"set_fingerprint":"00ff","started_by":"ann@ci pid 7","fleet_version":"0.1.0","exit_code":4,"halted":null,"what_changed":null,"totals":{"tenants":5,"succeeded":1,"up_to_date":1,"failed":2,"interrupted":0,"skipped":0,"held":0}}]}
 "#
     );
     let mut small = detail();

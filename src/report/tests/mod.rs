@@ -5,6 +5,7 @@ mod bars;
 mod documents;
 mod etas;
 mod failures;
+mod holds;
 mod ledger;
 mod live;
 mod plans;
@@ -130,6 +131,7 @@ fn summary_of(outcome: RunOutcome, exit: ExitCode, tenants: Vec<TenantResult>) -
         newcomers: Vec::new(),
         waves: Vec::new(),
         halt: None,
+        rounds: Vec::new(),
         throttled: Vec::new(),
         error: None,
         duration: Duration::from_millis(4_200),

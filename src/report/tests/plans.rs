@@ -5,7 +5,7 @@ use super::*;
 use crate::plan::{Action, HistorySnapshot, Plan, Refusal, TenantPlan};
 use crate::tenant::{Presence, Tenant};
 
-fn planned(schema: &str, from: Option<Version>, action: Action) -> TenantPlan {
+pub(super) fn planned(schema: &str, from: Option<Version>, action: Action) -> TenantPlan {
     let presence = if from.is_none() && action != Action::Refuse(Refusal::SchemaMissing) {
         Presence::ToCreate
     } else {
@@ -20,6 +20,7 @@ fn planned(schema: &str, from: Option<Version>, action: Action) -> TenantPlan {
         history: HistorySnapshot::SchemaAbsent,
         from,
         action,
+        holds: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where the fleet is, read by people.
 
-use super::super::{Verbosity, status, status_detail};
+use super::super::{Recorded, Verbosity, status, status_detail};
 use super::*;
 use crate::ledger::AttemptRecord;
 use crate::plan::{FleetStatus, LastFailure, StatusRow, TenantState, VersionCount};
@@ -17,11 +17,19 @@ pub(super) fn row(schema: &str, version: Option<Version>, state: TenantState) ->
         halfway: None,
         reason: None,
         hint: None,
+        holds: Vec::new(),
         last_failure: (state == TenantState::Failed).then(|| LastFailure {
             run: RunId::new(RUN),
             at: "2026-11-23T16:10:09Z".to_owned(),
             failure: failure(),
         }),
+    }
+}
+
+fn recorded(attempts: &[AttemptRecord]) -> Recorded<'_> {
+    Recorded {
+        attempts,
+        holds: &[],
     }
 }
 
@@ -128,7 +136,7 @@ fn one_tenant_in_detail() {
     };
     let acme = row("acme", Some(11), TenantState::Failed);
     let pending = ["V12__unique_email".to_owned()];
-    let text = written(|out| status_detail(out, &acme, &pending, &[attempt], PLAIN));
+    let text = written(|out| status_detail(out, &acme, &pending, recorded(&[attempt]), PLAIN));
     assert_eq!(
         text,
         "\
@@ -154,6 +162,6 @@ Next:
 #[test]
 fn a_hostile_name_is_never_part_of_a_command() {
     let odd = row("a;rm -rf *", Some(11), TenantState::Pending);
-    let text = written(|out| status_detail(out, &odd, &[], &[], PLAIN));
+    let text = written(|out| status_detail(out, &odd, &[], recorded(&[]), PLAIN));
     assert!(!text.contains("Next:"));
 }

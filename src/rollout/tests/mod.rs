@@ -209,6 +209,7 @@ impl Script {
             history: HistorySnapshot::NoTable { relations: 0 },
             from: None,
             action: Action::Migrate(Arc::from([1])),
+            holds: Vec::new(),
         });
         if let Some(ms) = past_ms {
             let past = Past {

@@ -199,6 +199,7 @@ fn plan(tenants: usize) -> Plan {
         history: HistorySnapshot::NoTable { relations: 0 },
         from: None,
         action: Action::Migrate(Arc::from([1])),
+        holds: Vec::new(),
     });
     Plan {
         target: Some(1),

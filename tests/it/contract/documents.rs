@@ -112,12 +112,12 @@ fn the_document_of_plan() {
         plan,
         json!({
             "target": 2, "head": 2,
-            "totals": { "tenants": 2, "migrate": 1, "up_to_date": 0, "refuse": 1 },
+            "totals": { "tenants": 2, "migrate": 1, "up_to_date": 0, "refuse": 1, "hold": 0 },
             "tenants": [
                 { "database": "main", "schema": "tenant_0001", "from": 1, "pending": ["V2__unique"],
-                  "action": "migrate", "reason": null, "hint": null, "create": false, "halfway": null },
+                  "action": "migrate", "reason": null, "hint": null, "create": false, "halfway": null, "holds": [] },
                 { "database": "main", "schema": "tenant_0002", "from": null, "pending": [], "action": "refuse",
-                  "reason": "corrupt history row (version 1): the checksum is NULL", "hint": hint, "create": false, "halfway": null },
+                  "reason": "corrupt history row (version 1): the checksum is NULL", "hint": hint, "create": false, "halfway": null, "holds": [] },
             ],
         })
     );
@@ -133,13 +133,13 @@ fn the_document_of_status() {
         json!({
             "head": 2,
             "totals": { "tenants": 2, "up_to_date": 1, "pending": 0, "failed": 1, "interrupted": 0,
-                        "refused": 0, "in_progress": 0 },
+                        "refused": 0, "in_progress": 0, "held": 0 },
             "versions": [{ "version": 1, "tenants": 1 }, { "version": 2, "tenants": 1 }],
             "tenants": [
                 { "database": "main", "schema": "tenant_0001", "version": 2, "pending": 0, "state": "up_to_date", "halfway": null,
-                  "reason": null, "last_failure": null },
+                  "reason": null, "holds": [], "last_failure": null },
                 { "database": "main", "schema": "tenant_0002", "version": 1, "pending": 1, "state": "failed", "halfway": null,
-                  "reason": null,
+                  "reason": null, "holds": [],
                   "last_failure": merged(&json!({ "run": "string", "at": "string" }), &[&failure()]) },
             ],
         })
@@ -264,7 +264,7 @@ fn failure() -> Value {
 
 fn totals(tenants: u32, succeeded: u32, up_to_date: u32, failed: u32) -> Value {
     json!({ "tenants": tenants, "succeeded": succeeded, "up_to_date": up_to_date, "failed": failed,
-            "interrupted": 0, "skipped": 0 })
+            "interrupted": 0, "skipped": 0, "held": 0 })
 }
 
 fn run_row(state: &str, code: i32, target: i32, totals: &Value) -> Value {

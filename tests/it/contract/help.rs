@@ -10,6 +10,57 @@ const SELECTION: [&str; 5] = [
     "--label <KEY=VALUE>",
 ];
 
+/// Flags of single commands.
+const FLAGS: &[(&str, &[&str])] = &[
+    (
+        "migrate",
+        &[
+            "--to <VERSION>",
+            "--dry-run",
+            "--rehearse",
+            "--canary <N>",
+            "--no-canary",
+            "--wave <WAVE>",
+            "--concurrency <N|auto>",
+            "--deadline <DURATION>",
+            "--ignore-windows",
+            "--until-stable",
+        ],
+    ),
+    ("plan", &["--to <VERSION>", "--ignore-windows"]),
+    ("approve", &["[RUN]"]),
+    (
+        "resume",
+        &[
+            "[RUN]",
+            "--concurrency <N|auto>",
+            "--deadline <DURATION>",
+            "--ignore-windows",
+        ],
+    ),
+    (
+        "hold",
+        &["[TENANT]...", "--until <WHEN>", "--reason <TEXT>"],
+    ),
+    (
+        "pin",
+        &[
+            "[TENANT]...",
+            "--to <VERSION>",
+            "--until <WHEN>",
+            "--reason <TEXT>",
+        ],
+    ),
+    ("release", &["[TENANT]..."]),
+    ("runs", &["--limit <N>"]),
+    ("show", &["[RUN]"]),
+    ("failures", &["[RUN]", "--tenants-of <CAUSE>"]),
+    ("watch", &["[RUN]"]),
+    ("gate", &["--min-version <VERSION>", "--wait <DURATION>"]),
+    ("embedded", &["start", "stop", "url"]),
+    ("init", &[]),
+];
+
 #[test]
 fn help_lists_every_command() {
     let help = help(&["--help"]);
@@ -30,6 +81,9 @@ fn help_lists_every_command() {
         "skip",
         "baseline",
         "accept-divergent",
+        "hold",
+        "pin",
+        "release",
         "init",
         "embedded",
     ] {
@@ -48,6 +102,9 @@ fn each_commands_help_names_its_flags() {
         "resume",
         "tenants",
         "reconcile",
+        "hold",
+        "pin",
+        "release",
         "gate",
         "repair",
         "skip",
@@ -60,32 +117,9 @@ fn each_commands_help_names_its_flags() {
             help.assert_stdout_has(flag);
         }
     }
-    for (command, flags) in [
-        (
-            "migrate",
-            &[
-                "--to <VERSION>",
-                "--dry-run",
-                "--rehearse",
-                "--concurrency <N|auto>",
-                "--deadline <DURATION>",
-            ][..],
-        ),
-        ("plan", &["--to <VERSION>"]),
-        (
-            "resume",
-            &["[RUN]", "--concurrency <N|auto>", "--deadline <DURATION>"],
-        ),
-        ("runs", &["--limit <N>"]),
-        ("show", &["[RUN]"]),
-        ("failures", &["[RUN]", "--tenants-of <CAUSE>"]),
-        ("watch", &["[RUN]"]),
-        ("gate", &["--min-version <VERSION>", "--wait <DURATION>"]),
-        ("embedded", &["start", "stop", "url"]),
-        ("init", &[]),
-    ] {
+    for (command, flags) in FLAGS {
         let help = help(&[command, "--help"]);
-        for flag in flags {
+        for flag in *flags {
             help.assert_stdout_has(flag);
         }
         for flag in [

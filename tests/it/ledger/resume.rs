@@ -170,7 +170,7 @@ fn assert_nothing_to_resume(fleet: &TestFleet) {
         run.json(),
         json!({
             "run": null, "outcome": "succeeded", "exit_code": 0, "target": null,
-            "totals": { "tenants": 0, "succeeded": 0, "up_to_date": 0, "failed": 0, "interrupted": 0, "skipped": 0 },
+            "totals": { "tenants": 0, "succeeded": 0, "up_to_date": 0, "failed": 0, "interrupted": 0, "skipped": 0, "held": 0 },
             "tenants": [], "failures": [], "new": [], "throttled": [],
         })
     );
