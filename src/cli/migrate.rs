@@ -45,6 +45,7 @@ pub(super) async fn execute(
             selection: &arguments.selection,
             to: arguments.to,
             windows: Windows::unless(arguments.ignore_windows),
+            waves: &arguments.waves,
         };
         let shown = super::plan::show(&fleet, asked, output);
         stop.planning(shown).await

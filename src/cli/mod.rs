@@ -95,6 +95,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 /// A run stops by itself when it is asked to; everything else may be broken off at any moment.
+#[expect(clippy::too_many_lines, reason = "a line or three for each command")]
 async fn dispatch(
     options: Options,
     started: Instant,

@@ -274,6 +274,7 @@ pub(super) fn parse_deadline(text: &str) -> Result<Duration, String> {
 }
 
 /// `fleet migrate`.
+#[expect(clippy::struct_excessive_bools, reason = "flags that are typed")]
 #[derive(Args, Debug)]
 pub(super) struct MigrateArguments {
     /// Which tenants.
@@ -385,6 +386,10 @@ pub(super) struct PlanArguments {
     /// Plan up to this version instead of the newest
     #[arg(long, value_name = "VERSION")]
     pub(super) to: Option<Version>,
+
+    /// Who would go first.
+    #[command(flatten)]
+    pub(super) waves: WaveArguments,
 
     /// Do not wait for the windows of rollout.windows
     #[arg(long)]

@@ -1,11 +1,12 @@
 //! `fleet plan`: what `migrate` would do. Writes nothing anywhere.
 
 use super::fleet::{Fleet, Needed};
-use super::options::{Global, PlanArguments, Selection};
+use super::options::{Global, PlanArguments, Selection, WaveArguments};
 use super::output::Output;
 use super::restraints::{self, Windows};
+use super::waves;
 use crate::migration::{MigrationSet, Version};
-use crate::plan::{self, Action, Plan, TenantPlan};
+use crate::plan::{self, Action, Plan, TenantPlan, Wave};
 use crate::report;
 use crate::run::ExitCode;
 
@@ -20,6 +21,7 @@ pub(super) async fn execute(
         selection: &arguments.selection,
         to: arguments.to,
         windows: Windows::unless(arguments.ignore_windows),
+        waves: &arguments.waves,
     };
     let planned = show(&fleet, asked, output).await;
     fleet.close().await?;
@@ -34,6 +36,8 @@ pub(super) struct Asked<'a> {
     pub(super) to: Option<Version>,
     /// Whether tenants are left alone outside of their windows.
     pub(super) windows: Windows,
+    /// Who goes first.
+    pub(super) waves: &'a WaveArguments,
 }
 
 /// Makes the plan and shows it; `migrate --dry-run` is the same.
@@ -49,14 +53,15 @@ pub(super) async fn show(
     let planned = fleet.plan(&set, target, found);
     let (plan, held) = tokio::try_join!(planned, restraints::look(fleet))?;
     let plan = restraints::apply(held, asked.windows, plan, output);
-    print(&plan, &set, &output.selecting(asked.selection))?;
+    let waves = waves::planned(&fleet.config.rollout, asked.waves, &plan);
+    print(&plan, &waves, &set, &output.selecting(asked.selection))?;
     Ok(verdict(&plan))
 }
 
-fn print(plan: &Plan, set: &MigrationSet, output: &Output) -> anyhow::Result<()> {
+fn print(plan: &Plan, waves: &[Wave], set: &MigrationSet, output: &Output) -> anyhow::Result<()> {
     output.result(
-        |out, style, verbosity| report::plan(out, plan, set, style, verbosity),
-        &report::plan_document(plan, set),
+        |out, style, verbosity| report::plan(out, (plan, waves), set, style, verbosity),
+        &report::plan_document(plan, waves, set),
     )
 }
 

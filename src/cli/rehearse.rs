@@ -12,6 +12,7 @@ use super::fleet::{Fleet, Needed};
 use super::open::{find_writable, looking};
 use super::options::{AtATime, Global, MAX_CONCURRENCY, MigrateArguments, Selection};
 use super::output::Output;
+use super::restraints::{self, Windows};
 use super::signals::Stop;
 use crate::migration::{MigrationSet, Version};
 use crate::migrator::Rehearser;
@@ -70,6 +71,8 @@ struct Order {
     seed: u64,
     /// Tenants at a time in the run.
     run: AtATime,
+    /// Whether tenants are left alone outside of their windows.
+    windows: Windows,
 }
 
 fn parse_number(text: &str) -> Result<NonZeroUsize, String> {
@@ -119,6 +122,7 @@ async fn run(
         sample: arguments.sample,
         seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
         run: AtATime(fleet.config.execution.concurrency),
+        windows: Windows::Observed,
     };
     order
         .execute(fleet, (&set, target), &arguments.selection, output, stop)
@@ -139,6 +143,7 @@ pub(super) async fn before_migrating(
         sample: None,
         seed: 0,
         run: arguments.concurrency.unwrap_or(of_config),
+        windows: Windows::unless(arguments.ignore_windows),
     };
     let selection = &arguments.selection;
     let rehearsal = order
@@ -184,9 +189,11 @@ impl Order {
         let found = stop.preparing(found).await?;
         let reconnect = fleet.config.execution.reconnect_timeout;
         let planned = looking(reconnect, output, async || {
-            fleet.plan(set, target, found.clone()).await
+            let planned = fleet.plan(set, target, found.clone());
+            tokio::try_join!(planned, restraints::look(fleet))
         });
-        let plan = stop.preparing(planned).await?;
+        let (plan, held) = stop.preparing(planned).await?;
+        let plan = restraints::apply(held, self.windows, plan, output);
         let rehearser = Rehearser::new(
             fleet.migrator(set, &plan, Vec::new()),
             fleet.config.rehearsal.limits,

@@ -9,7 +9,7 @@ use super::options::WaveArguments;
 use crate::check::{CheckedDatabase, WaveChecker};
 use crate::config;
 use crate::ledger::{LeftWave, NewRunWave};
-use crate::plan::{self, Action, Plan, WaveRule, WaveSelector, WaveSize};
+use crate::plan::{self, Action, Plan, Wave, WaveRule, WaveSelector, WaveSize};
 use crate::rollout::{Checker, RolloutWave};
 use crate::run::{WaveNumber, WaveState, WaveTerms};
 use crate::tenant::{Tenant, TenantId};
@@ -101,13 +101,22 @@ fn to_migrate(plan: &Plan) -> Vec<&Tenant> {
     pending.map(|tenant| &tenant.tenant).collect()
 }
 
-fn asked(config: &config::Rollout, arguments: &WaveArguments, plan: &Plan) -> Vec<RolloutWave> {
+/// The waves of a plan, as they are asked for.
+pub(super) fn planned(
+    config: &config::Rollout,
+    arguments: &WaveArguments,
+    plan: &Plan,
+) -> Vec<Wave> {
     let tenants = to_migrate(plan);
     let rules = rules(config, arguments, tenants.len());
     if rules.is_empty() || tenants.is_empty() {
         return Vec::new();
     }
-    let waves = plan::divide(&tenants, &rules).into_iter();
+    plan::divide(&tenants, &rules)
+}
+
+fn asked(config: &config::Rollout, arguments: &WaveArguments, plan: &Plan) -> Vec<RolloutWave> {
+    let waves = planned(config, arguments, plan).into_iter();
     let waves = waves.map(|wave| RolloutWave {
         number: wave.number,
         terms: wave.terms,

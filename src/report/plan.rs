@@ -9,9 +9,10 @@ use super::causes::{INDENT, fact};
 use super::hold::write_held;
 use super::style::{Style, Tone};
 use super::summary::write_next;
+use super::waves::write_planned;
 use super::wording::{clean, count, names, stem, version};
 use crate::migration::{MigrationSet, Version};
-use crate::plan::{Action, Held, Plan, Refusal, TenantPlan};
+use crate::plan::{Action, Held, Plan, Refusal, TenantPlan, Wave};
 use crate::tenant::{Presence, TenantId};
 
 /// Migrations that are named in a line; of more the first and the last.
@@ -27,7 +28,7 @@ const REASONS: usize = 5;
 /// Those of the stream.
 pub fn plan(
     out: &mut dyn Write,
-    plan: &Plan,
+    (plan, waves): (&Plan, &[Wave]),
     set: &MigrationSet,
     style: Style,
     verbosity: Verbosity,
@@ -61,6 +62,7 @@ pub fn plan(
     }
     let held = self::held(plan).map(|(held, tenant)| (held.to_string(), tenant));
     write_held(out, held, style, verbosity)?;
+    write_planned(out, waves, style)?;
     if to_migrate > 0 {
         let command = if plan.target == set.head() {
             "fleet migrate".to_owned()

@@ -8,8 +8,12 @@ use super::style::{Style, Tone};
 use super::table::{Cell, Table};
 use super::wording::{clean, count_u64, duration};
 use crate::ledger::WaveRecord;
+use crate::plan::Wave;
 use crate::rollout::RolloutEvent;
-use crate::run::{Halt, RunId, WaveState, WaveSummary};
+use crate::run::{Halt, RunId, WaveGate, WaveState, WaveSummary, WaveTerms};
+
+/// How many tenants of a wave are named.
+const NAMED: usize = 3;
 
 /// The line for an event of a wave; None for any other.
 pub(super) fn notice(event: &RolloutEvent, style: Style) -> Option<String> {
@@ -143,6 +147,33 @@ pub(super) fn now(wave: &WaveRecord, run: &RunId, style: Style) -> Option<(Tone,
     })
 }
 
+/// The waves of a plan: a few of their tenants by name.
+///
+/// # Errors
+/// Those of the stream.
+pub(super) fn write_planned(out: &mut dyn Write, waves: &[Wave], style: Style) -> io::Result<()> {
+    if waves.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nWaves:")?;
+    let mut table = Table::new(["WAVE", "NAME", "TENANTS", "FIRST", "TERMS"]);
+    for wave in waves {
+        let first = wave.tenants.iter().take(NAMED).map(ToString::to_string);
+        let mut first = first.collect::<Vec<_>>().join(", ");
+        if wave.tenants.len() > NAMED {
+            first.push_str(", …");
+        }
+        table.push([
+            wave.number.to_string().into(),
+            clean(&wave.terms.name).into(),
+            wave.tenants.len().to_string().into(),
+            first.into(),
+            terms(&wave.terms).into(),
+        ]);
+    }
+    table.write(out, style)
+}
+
 /// The waves of a recorded run.
 ///
 /// # Errors
@@ -168,7 +199,7 @@ pub(super) fn write_waves(
             wave.tenants.to_string().into(),
             wave.succeeded.to_string().into(),
             Cell::toned(wave.failed.to_string(), failed),
-            terms(wave).into(),
+            terms(&wave.terms).into(),
         ]);
     }
     table.write(out, style)
@@ -194,8 +225,7 @@ fn tone(state: WaveState) -> Option<Tone> {
     }
 }
 
-fn terms(wave: &WaveRecord) -> String {
-    let terms = &wave.terms;
+fn terms(terms: &WaveTerms) -> String {
     let mut parts = Vec::new();
     if let Some(concurrency) = terms.concurrency {
         parts.push(format!("{concurrency} at a time"));
@@ -206,7 +236,7 @@ fn terms(wave: &WaveRecord) -> String {
     if terms.check.is_some() {
         parts.push("check".to_owned());
     }
-    if terms.gate == crate::run::WaveGate::Manual {
+    if terms.gate == WaveGate::Manual {
         parts.push("manual gate".to_owned());
     }
     parts.join(", ")

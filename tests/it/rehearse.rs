@@ -48,7 +48,7 @@ fn tenants_with_bad_rows_are_found_before_a_run() {
     assert_eq!(
         told["totals"],
         json!({ "tenants": 500, "would_succeed": 495, "would_fail": 5, "busy": 0, "not_rehearsed": 0,
-                "up_to_date": 0, "refused": 0 })
+                "up_to_date": 0, "held": 0, "refused": 0 })
     );
     assert_eq!(
         told["failures"],
@@ -148,7 +148,7 @@ fn the_document_of_rehearse() {
         json!({
             "exit_code": 0, "target": 3,
             "totals": { "tenants": 1, "would_succeed": 1, "would_fail": 0, "busy": 0, "not_rehearsed": 0,
-                        "up_to_date": 0, "refused": 0 },
+                        "up_to_date": 0, "held": 0, "refused": 0 },
             "tenants": [{
                 "database": "main", "schema": "tenant_0001", "outcome": "would_succeed", "from": 1,
                 "duration_ms": "number",
@@ -358,4 +358,19 @@ fn a_run_does_not_begin_where_somebody_would_fail() {
         .fleet(&["migrate", "--rehearse", "--dry-run"])
         .assert_code(2);
     assert_nothing_left(&db);
+}
+
+/// Who is held is not migrated, and therefore not rehearsed either.
+#[test]
+fn a_held_tenant_is_left_alone() {
+    let db = TestDatabase::create(Server::A);
+    let schemas = tenants(&db, 2);
+    let fleet = TestFleet::new(&db).migration("V1__bad", "SELECT 1/0;\n");
+    for schema in &schemas {
+        let hold = ["hold", schema, "--reason", "not now"];
+        fleet.fleet(&hold).assert_code(0);
+    }
+    let rehearsal = fleet.json(&["rehearse"], 0);
+    assert_eq!(rehearsal["totals"]["held"], 2);
+    fleet.json(&["migrate", "--rehearse"], 0);
 }

@@ -57,6 +57,12 @@ fn a_bad_migration_reaches_the_canary_and_nobody_else() {
     let (db, schemas, fleet) = fleet_of(60);
     let fleet = fleet.migration("V2__bad", BAD_SQL);
 
+    let plan = fleet.json(&["plan"], 0);
+    assert_eq!(plan["waves"][0]["tenants"], 2);
+    assert_eq!(tenant(&plan, &schemas[1])["wave"], 1);
+    assert_eq!(tenant(&plan, &schemas[2])["wave"], 2);
+    let shown = fleet.fleet(&["plan"]);
+    shown.assert_stdout_has("canary");
     let run = fleet.json(&["migrate"], 5);
     assert_eq!(run["outcome"], "halted");
     assert_eq!(attempted(&run), 2);

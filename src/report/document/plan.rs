@@ -1,23 +1,27 @@
 //! The documents of `plan` and `status`.
 
+use std::collections::HashMap;
+
 use serde::{Serialize, Serializer};
 
 use super::Each;
 use super::hold::HoldRow;
+use super::waves::PlannedWaveRow;
 use crate::migration::{MigrationSet, Version};
 use crate::plan::{
     Action, FleetStatus, LastFailure, Plan, Position, StatusRow, TenantPlan, TenantState,
-    VersionCount, halfway,
+    VersionCount, Wave, halfway,
 };
 use crate::report::wording::stem;
-use crate::run::Failure;
-use crate::tenant::Presence;
+use crate::run::{Failure, WaveNumber};
+use crate::tenant::{Presence, TenantId};
 
 #[derive(Serialize)]
-struct PlanDocument<T> {
+struct PlanDocument<'a, T> {
     target: Option<Version>,
     head: Option<Version>,
     totals: PlanTotals,
+    waves: Vec<PlannedWaveRow<'a>>,
     tenants: T,
 }
 
@@ -39,6 +43,7 @@ struct PlanRow<'a> {
     action: &'static str,
     reason: Option<String>,
     hint: Option<&'static str>,
+    wave: Option<WaveNumber>,
     create: bool,
     halfway: Option<Halfway>,
     holds: Vec<HoldRow<'a>>,
@@ -75,7 +80,15 @@ impl Serialize for Stems<'_> {
 }
 
 /// What would be done.
-pub fn plan_document<'a>(plan: &'a Plan, set: &'a MigrationSet) -> impl Serialize + 'a {
+pub fn plan_document<'a>(
+    plan: &'a Plan,
+    waves: &'a [Wave],
+    set: &'a MigrationSet,
+) -> impl Serialize + 'a {
+    let numbers: HashMap<&TenantId, WaveNumber> = waves
+        .iter()
+        .flat_map(|wave| wave.tenants.iter().map(|tenant| (tenant, wave.number)))
+        .collect();
     let mut totals = PlanTotals {
         tenants: plan.tenants.len(),
         ..PlanTotals::default()
@@ -92,13 +105,18 @@ pub fn plan_document<'a>(plan: &'a Plan, set: &'a MigrationSet) -> impl Serializ
         target: plan.target,
         head: set.head(),
         totals,
-        tenants: Each::of(&plan.tenants, |tenant: &'a TenantPlan| {
-            plan_row(tenant, set)
+        waves: waves.iter().map(PlannedWaveRow::of).collect(),
+        tenants: Each::of(&plan.tenants, move |tenant: &'a TenantPlan| {
+            plan_row(tenant, numbers.get(&tenant.tenant.id).copied(), set)
         }),
     }
 }
 
-fn plan_row<'a>(plan: &'a TenantPlan, set: &'a MigrationSet) -> PlanRow<'a> {
+fn plan_row<'a>(
+    plan: &'a TenantPlan,
+    wave: Option<WaveNumber>,
+    set: &'a MigrationSet,
+) -> PlanRow<'a> {
     let (reason, hint) = match &plan.action {
         Action::Refuse(refusal) => (Some(refusal.to_string()), Some(refusal.hint())),
         Action::Hold(held) => (Some(held.to_string()), None),
@@ -115,6 +133,7 @@ fn plan_row<'a>(plan: &'a TenantPlan, set: &'a MigrationSet) -> PlanRow<'a> {
         action: plan.action.as_str(),
         reason,
         hint,
+        wave,
         create: plan.tenant.presence == Presence::ToCreate,
         halfway: Halfway::of(halfway(&plan.history)),
         holds: plan.holds.iter().map(HoldRow::of).collect(),

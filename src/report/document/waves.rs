@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::ledger::WaveRecord;
+use crate::plan::Wave;
 use crate::run::{Halt, RunId, Totals, WaveState, WaveSummary, WaveTerms, milliseconds};
 
 /// A wave of a run that is, or has just ended.
@@ -23,6 +24,26 @@ impl<'a> WaveRow<'a> {
             state: wave.state,
             totals: wave.totals,
             approved_by: wave.approved_by.as_deref(),
+        }
+    }
+}
+
+/// A wave of a plan.
+#[derive(Serialize)]
+pub(super) struct PlannedWaveRow<'a> {
+    wave: u32,
+    name: &'a str,
+    tenants: usize,
+    terms: &'a WaveTerms,
+}
+
+impl<'a> PlannedWaveRow<'a> {
+    pub(super) fn of(wave: &'a Wave) -> Self {
+        Self {
+            wave: wave.number,
+            name: &wave.terms.name,
+            tenants: wave.tenants.len(),
+            terms: &wave.terms,
         }
     }
 }

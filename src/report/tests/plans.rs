@@ -45,7 +45,7 @@ pub(super) fn sample() -> Plan {
 
 #[test]
 fn tenants_that_share_a_fate_share_a_line() {
-    let text = written(|out| plan(out, &sample(), &set(), PLAIN, Verbosity::Normal));
+    let text = written(|out| plan(out, (&sample(), &[]), &set(), PLAIN, Verbosity::Normal));
     assert_eq!(
         text,
         "\
@@ -70,7 +70,7 @@ Next:
 
 #[test]
 fn verbose_has_a_line_for_each_tenant() {
-    let text = written(|out| plan(out, &sample(), &set(), PLAIN, Verbosity::Verbose));
+    let text = written(|out| plan(out, (&sample(), &[]), &set(), PLAIN, Verbosity::Verbose));
     assert!(text.contains("\nmain/a001  V10 → V12 (V11__orders, V12__unique_email)\n"));
     assert!(text.contains("\nmain/c  V12  up to date\n"));
     assert!(text.contains("\nmain/d  refused  12 relations but no history\n"));
@@ -83,7 +83,7 @@ fn a_target_below_head_is_part_of_the_command() {
         target: Some(11),
         tenants,
     };
-    let text = written(|out| plan(out, &below, &set(), PLAIN, Verbosity::Normal));
+    let text = written(|out| plan(out, (&below, &[]), &set(), PLAIN, Verbosity::Normal));
     assert_eq!(
         text,
         "\
@@ -104,6 +104,6 @@ fn nothing_to_do_is_one_line() {
         target: Some(12),
         tenants: vec![planned("c", Some(12), Action::UpToDate)],
     };
-    let text = written(|out| plan(out, &done, &set(), PLAIN, Verbosity::Normal));
+    let text = written(|out| plan(out, (&done, &[]), &set(), PLAIN, Verbosity::Normal));
     assert_eq!(text, "Nothing to do: 1 tenant at V12\n");
 }

@@ -113,11 +113,12 @@ fn the_document_of_plan() {
         json!({
             "target": 2, "head": 2,
             "totals": { "tenants": 2, "migrate": 1, "up_to_date": 0, "refuse": 1, "hold": 0 },
+            "waves": [],
             "tenants": [
                 { "database": "main", "schema": "tenant_0001", "from": 1, "pending": ["V2__unique"],
-                  "action": "migrate", "reason": null, "hint": null, "create": false, "halfway": null, "holds": [] },
+                  "action": "migrate", "reason": null, "hint": null, "wave": null, "create": false, "halfway": null, "holds": [] },
                 { "database": "main", "schema": "tenant_0002", "from": null, "pending": [], "action": "refuse",
-                  "reason": "corrupt history row (version 1): the checksum is NULL", "hint": hint, "create": false, "halfway": null, "holds": [] },
+                  "reason": "corrupt history row (version 1): the checksum is NULL", "hint": hint, "wave": null, "create": false, "halfway": null, "holds": [] },
             ],
         })
     );
