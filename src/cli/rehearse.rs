@@ -10,10 +10,13 @@ use tokio::time::Instant;
 use super::error::Refusal;
 use super::fleet::{Fleet, Needed};
 use super::open::{find_writable, looking};
-use super::options::{AtATime, Global, MAX_CONCURRENCY, MigrateArguments, Selection};
+use super::options::{
+    AtATime, Global, MAX_CONCURRENCY, MigrateArguments, Selection, WaveArguments,
+};
 use super::output::Output;
 use super::restraints::{self, Windows};
 use super::signals::Stop;
+use super::waves;
 use crate::migration::{MigrationSet, Version};
 use crate::migrator::Rehearser;
 use crate::plan::{self, Action, Plan, TenantPlan};
@@ -73,6 +76,8 @@ struct Order {
     run: AtATime,
     /// Whether tenants are left alone outside of their windows.
     windows: Windows,
+    /// Who goes first in the run.
+    waves: WaveArguments,
 }
 
 fn parse_number(text: &str) -> Result<NonZeroUsize, String> {
@@ -123,6 +128,7 @@ async fn run(
         seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
         run: AtATime(fleet.config.execution.concurrency),
         windows: Windows::Observed,
+        waves: WaveArguments::default(),
     };
     order
         .execute(fleet, (&set, target), &arguments.selection, output, stop)
@@ -144,6 +150,7 @@ pub(super) async fn before_migrating(
         seed: 0,
         run: arguments.concurrency.unwrap_or(of_config),
         windows: Windows::unless(arguments.ignore_windows),
+        waves: arguments.waves.clone(),
     };
     let selection = &arguments.selection;
     let rehearsal = order
@@ -199,6 +206,7 @@ impl Order {
             fleet.config.rehearsal.limits,
         );
         let width = self.width(fleet, &plan);
+        let waves = waves::planned(&fleet.config.rollout, &self.waves, &plan);
         let (tenants, left_out) = self.sampled(plan.tenants);
         let pending = tenants.iter().filter(|tenant| is_pending(tenant)).count();
         let heard = (output.format, output.screen, output.verbosity);
@@ -222,6 +230,7 @@ impl Order {
             target,
             head: set.head(),
             forecast: rollout::forecast(&tenants, &left_out, &width),
+            waves: rollout::forecast_of_waves(waves, &tenants, &left_out, &width),
             tenants,
             sample,
             stopped,

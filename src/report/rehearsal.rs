@@ -2,6 +2,7 @@
 //! long a run would take.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use super::Verbosity;
 use super::causes::{INDENT, count_causes, fact, write_causes, write_facts};
@@ -9,7 +10,7 @@ use super::style::{Style, Tone};
 use super::summary::write_next;
 use super::table::{Cell, Table};
 use super::wording::{clean, count, duration, message, names, verb, version};
-use crate::rollout::{LockSummary, Rehearsal, RehearsalStop, RunForecast};
+use crate::rollout::{LockSummary, Rehearsal, RehearsalStop, RunForecast, WaveForecast};
 use crate::run::{
     Blocked, FailureGroup, RehearsalOutcome, StopSignal, TenantRehearsal, group_failures,
 };
@@ -54,6 +55,9 @@ pub fn rehearsal(
     write_locks(out, &rehearsal.locks(), style, verbosity)?;
     if let Some(forecast) = &rehearsal.forecast {
         writeln!(out, "\n{}", forecast_words(rehearsal, forecast))?;
+        if let Some(waves) = wave_words(&rehearsal.waves) {
+            writeln!(out, "{waves}")?;
+        }
     }
     if rehearsal.tenants.iter().any(|t| !t.migrations.is_empty()) {
         writeln!(
@@ -353,6 +357,22 @@ fn forecast_words(rehearsal: &Rehearsal, forecast: &RunForecast) -> String {
     } else {
         format!("{text}, without what was not rehearsed.")
     }
+}
+
+/// `By wave: canary 12 ms, half 1.2 s and a soak of 10 min, rest 3 s.`
+fn wave_words(waves: &[WaveForecast]) -> Option<String> {
+    let of = |of: &WaveForecast| {
+        let wall = of.forecast.map(|forecast| duration(forecast.wall));
+        let wall = wall.unwrap_or_else(|| "not known".to_owned());
+        let soak = match of.wave.terms.soak {
+            Duration::ZERO => String::new(),
+            soak => format!(" and a soak of {}", duration(soak)),
+        };
+        format!("{} {wall}{soak}", clean(&of.wave.terms.name))
+    };
+    let has_tenants = |of: &&WaveForecast| !of.wave.tenants.is_empty();
+    let words: Vec<String> = waves.iter().filter(has_tenants).map(of).collect();
+    (!words.is_empty()).then(|| format!("By wave: {}.", words.join(", ")))
 }
 
 fn next_steps(rehearsal: &Rehearsal) -> Vec<(String, String)> {

@@ -40,8 +40,8 @@ use dispatcher::Dispatcher;
 pub use event::{Outlook, RolloutEvent};
 pub use policy::{Concurrency, DatabaseLimits, Pace, RetryPolicy, RolloutPolicy};
 pub use rehearsal::{
-    LockSummary, Rehearsal, RehearsalStop, RunForecast, RunWidth, Sample, forecast, rehearse,
-    wall_time,
+    LockSummary, Rehearsal, RehearsalStop, RunForecast, RunWidth, Sample, WaveForecast, forecast,
+    forecast_of_waves, rehearse, wall_time,
 };
 pub use shutdown::{StopHandle, StopRequest, StopWatch, stop_channel};
 pub use tally::settled;

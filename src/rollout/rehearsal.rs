@@ -2,7 +2,7 @@
 //! about the time that a run would take.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::policy::DatabaseLimits;
 use super::shutdown::StopWatch;
 use crate::migration::Version;
 use crate::migrator::TenantRehearser;
-use crate::plan::TenantPlan;
+use crate::plan::{TenantPlan, Wave};
 use crate::run::{
     ExitCode, LockMode, MigrationStem, NotRehearsed, RehearsalOutcome, StopSignal, TenantRehearsal,
 };
@@ -37,6 +37,8 @@ pub struct Rehearsal {
     pub stopped: Option<RehearsalStop>,
     /// How long a run would take; None where nobody has told.
     pub forecast: Option<RunForecast>,
+    /// The same of each of its waves; none where all tenants go together.
+    pub waves: Vec<WaveForecast>,
     /// From begin to end.
     pub duration: Duration,
 }
@@ -284,6 +286,40 @@ pub fn forecast(
     })
 }
 
+/// How long a wave of a run would take.
+#[derive(Clone, Debug)]
+pub struct WaveForecast {
+    /// Which wave.
+    pub wave: Wave,
+    /// How long; None where none of its tenants has told.
+    pub forecast: Option<RunForecast>,
+}
+
+/// The same for each wave.
+pub fn forecast_of_waves(
+    waves: Vec<Wave>,
+    rehearsed: &[TenantRehearsal],
+    others: &[TenantId],
+    width: &RunWidth,
+) -> Vec<WaveForecast> {
+    let of = |wave: Wave| {
+        let members: HashSet<&TenantId> = wave.tenants.iter().collect();
+        let rehearsed = rehearsed.iter().filter(|t| members.contains(&t.tenant));
+        let rehearsed: Vec<TenantRehearsal> = rehearsed.cloned().collect();
+        let others = others.iter().filter(|id| members.contains(id)).cloned();
+        let at_a_time = wave.terms.concurrency.unwrap_or(width.fleet);
+        let width = RunWidth {
+            fleet: width.fleet.min(at_a_time),
+            ..width.clone()
+        };
+        WaveForecast {
+            forecast: forecast(&rehearsed, &others.collect::<Vec<_>>(), &width),
+            wave,
+        }
+    };
+    waves.into_iter().map(of).collect()
+}
+
 /// The time for all of it, and for the database that takes longest by itself.
 fn of_databases(
     by_database: &HashMap<&DatabaseName, Vec<Duration>>,
@@ -368,6 +404,7 @@ mod tests {
             sample: None,
             stopped: None,
             forecast: None,
+            waves: Vec::new(),
             duration: Duration::ZERO,
         }
     }

@@ -166,7 +166,7 @@ fn the_document_of_rehearse() {
                 summed_up("V3__index", "notes", "SHARE", "writes"),
             ],
             "not_rehearsed": [], "sample": null,
-            "forecast": { "wall_ms": "number", "at_most_ms": "number", "concurrency": 8, "measured": 1, "supposed": 0 },
+            "forecast": { "wall_ms": "number", "at_most_ms": "number", "concurrency": 8, "measured": 1, "supposed": 0, "waves": [] },
             "duration_ms": "number",
         })
     );
@@ -358,6 +358,22 @@ fn a_run_does_not_begin_where_somebody_would_fail() {
         .fleet(&["migrate", "--rehearse", "--dry-run"])
         .assert_code(2);
     assert_nothing_left(&db);
+}
+
+/// A run over many begins with a canary, and the forecast says what each wave takes.
+#[test]
+fn each_wave_has_its_forecast() {
+    let db = TestDatabase::create(Server::A);
+    tenants(&db, 25);
+    let fleet = TestFleet::new(&db).probe_migrations(1..=1);
+    let rehearsal = fleet.json(&["rehearse"], 0);
+    let waves = &rehearsal["forecast"]["waves"];
+    assert_eq!(waves[0]["name"], "canary");
+    assert_eq!(waves[0]["tenants"], 2);
+    assert_eq!(waves[1]["tenants"], 23);
+    assert!(waves[1]["wall_ms"].is_u64());
+    let shown = fleet.fleet(&["rehearse"]);
+    shown.assert_stdout_has("By wave: canary ");
 }
 
 /// Who is held is not migrated, and therefore not rehearsed either.

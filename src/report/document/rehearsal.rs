@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::run::RefusedRun;
 use super::{Each, RawName, causes};
 use crate::migration::Version;
-use crate::rollout::{LockSummary, Rehearsal, RunForecast, Sample};
+use crate::rollout::{LockSummary, Rehearsal, RunForecast, Sample, WaveForecast};
 use crate::run::{
     Blocked, Failure, FailureGroup, NotRehearsed, RehearsalOutcome, RehearsedMigration, TableLock,
     TenantRehearsal, milliseconds,
@@ -21,7 +21,7 @@ struct RehearsalDocument<'a, T, F, L> {
     locks: L,
     not_rehearsed: Vec<NotRehearsedCount<'a>>,
     sample: Option<SampleRow>,
-    forecast: Option<ForecastRow>,
+    forecast: Option<ForecastRow<'a>>,
     duration_ms: u64,
 }
 
@@ -99,12 +99,38 @@ struct SampleRow {
 }
 
 #[derive(Serialize)]
-struct ForecastRow {
+struct ForecastRow<'a> {
     wall_ms: u64,
     at_most_ms: u64,
     concurrency: usize,
     measured: usize,
     supposed: usize,
+    waves: Vec<ForecastWave<'a>>,
+}
+
+/// The same for a wave.
+#[derive(Serialize)]
+struct ForecastWave<'a> {
+    wave: u32,
+    name: &'a str,
+    tenants: usize,
+    wall_ms: Option<u64>,
+    at_most_ms: Option<u64>,
+    soak_ms: u64,
+}
+
+impl<'a> ForecastWave<'a> {
+    fn of(of: &'a WaveForecast) -> Self {
+        let forecast = of.forecast.as_ref();
+        Self {
+            wave: of.wave.number,
+            name: &of.wave.terms.name,
+            tenants: of.wave.tenants.len(),
+            wall_ms: forecast.map(|forecast| milliseconds(forecast.wall)),
+            at_most_ms: forecast.map(|forecast| milliseconds(forecast.at_most)),
+            soak_ms: milliseconds(of.wave.terms.soak),
+        }
+    }
 }
 
 impl<'a> RehearsedRow<'a> {
@@ -202,6 +228,7 @@ pub fn rehearsal_document<'a>(
                 concurrency: at_a_time.get(),
                 measured,
                 supposed,
+                waves: rehearsal.waves.iter().map(ForecastWave::of).collect(),
             },
         ),
         duration_ms: milliseconds(rehearsal.duration),

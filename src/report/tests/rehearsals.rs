@@ -56,6 +56,7 @@ fn whole(tenants: Vec<TenantRehearsal>) -> Rehearsal {
         sample: None,
         stopped: None,
         forecast: None,
+        waves: Vec::new(),
         duration: Duration::from_millis(4_200),
     }
 }
@@ -75,6 +76,7 @@ fn what_would_fail_comes_first_and_what_is_not_known_is_said() {
             seed: 7,
             left_out: 40,
         }),
+        waves: Vec::new(),
         forecast: Some(RunForecast {
             wall: Duration::from_secs(12),
             at_most: Duration::from_secs(48),
