@@ -15,6 +15,8 @@ CREATE TABLE run_waves (
     PRIMARY KEY (run_id, wave)
 );
 ALTER TABLE run_tenants ADD COLUMN wave integer;
+-- Of a migrate that goes on with the waves of an earlier run that came to no end: which.
+ALTER TABLE runs ADD COLUMN waves_of text;
 -- Why a run halted: budget, wave_budget, bad_migration, check, gate; and in words.
 ALTER TABLE runs ADD COLUMN halted_by text;
 ALTER TABLE runs ADD COLUMN halt_reason text;

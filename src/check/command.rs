@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::tenant::TenantId;
 
@@ -26,10 +27,12 @@ pub(super) async fn check(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // with the task that waits for it, when the run is stopped or the time is over
+        // what it starts belongs to it
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| format!("the shell could not be started: {error}"))?;
+    let group = Group::of(&child);
     let mut names = String::new();
     for id in members {
         let _ = writeln!(names, "{}/{}", id.database.as_str(), id.schema.as_str());
@@ -42,7 +45,9 @@ pub(super) async fn check(
         }
     };
     let ended = async { tokio::join!(child.wait_with_output(), tell).0 };
-    let output = match tokio::time::timeout(timeout, ended).await {
+    let ended = tokio::time::timeout(timeout, ended).await;
+    drop(group);
+    let output = match ended {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => return Err(format!("the command could not be waited for: {error}")),
         Err(_) => {
@@ -60,6 +65,26 @@ pub(super) async fn check(
         Some(said) => format!("the command ended with {status}: {said}"),
         None => format!("the command ended with {status}"),
     })
+}
+
+/// A command and all that it has started; ends with the task that waits for it: when the run is stopped, when
+/// the time is over, and what was left in the background when the command itself has ended.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        let pid = child.id().and_then(|id| i32::try_from(id).ok());
+        Self(pid.and_then(Pid::from_raw))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // all of it may have ended already
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
 }
 
 fn last_line(said: &[u8]) -> Option<String> {

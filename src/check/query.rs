@@ -1,13 +1,14 @@
 //! A check by a query, which reads and never writes.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::CheckedDatabase;
-use crate::pg;
+use crate::pg::{self, CancelHandle};
 use crate::tenant::{DatabaseName, SchemaName, quote_identifier, quote_literal};
 
 /// How much longer an answer may take than the server allows the query to.
@@ -42,13 +43,35 @@ pub(super) async fn ask(
         .map_err(|error| error.to_string())?;
     let opening = opening(database, place, timeout);
     let asked = in_transaction(&connection, &opening, sql);
+    let cancelled = CancelOnDrop(Some(CancelHandle::of(&connection, database.pool.url())));
     let answer = tokio::time::timeout(timeout + PATIENCE, asked).await;
+    if answer.is_ok() {
+        cancelled.is_needless();
+    }
     // whatever the query has done to the session
     pg::discard(connection);
     match answer {
         Ok(Ok(rows)) => judge(&rows),
         Ok(Err(error)) => Err(pg::describe(&error)),
         Err(_) => Err("no answer in time".to_owned()),
+    }
+}
+
+/// Cancels what runs, unless it has ended: a run that is stopped leaves nothing on the server.
+struct CancelOnDrop(Option<CancelHandle>);
+
+impl CancelOnDrop {
+    fn is_needless(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        // where there is no runtime any more, the server notices by itself that nobody listens
+        if let (Some(cancel), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(async move { cancel.cancel().await });
+        }
     }
 }
 
@@ -59,13 +82,18 @@ fn opening(database: &CheckedDatabase, place: &Place, timeout: Duration) -> Stri
         Some(schema) => std::iter::once(schema.quoted()).chain(shared).collect(),
         None => Vec::new(),
     };
-    format!(
+    let mut opening = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;\
          SELECT pg_catalog.set_config('search_path',{},true);\
          SET LOCAL statement_timeout={}",
         quote_literal(&path.join(", ")),
         timeout.as_millis().max(1),
-    )
+    );
+    // among them what makes the server notice that nobody listens any more
+    for setting in database.pool.transaction_settings() {
+        let _ = write!(opening, ";SET LOCAL {setting}");
+    }
+    opening
 }
 
 async fn in_transaction(
@@ -82,6 +110,9 @@ fn judge(rows: &[Row]) -> Result<(), String> {
     let Some(first) = rows.first() else {
         return Err("the query answered no row".to_owned());
     };
+    if first.is_empty() {
+        return Err("the query answered no column".to_owned());
+    }
     if let Some(other) = first.columns().iter().find(|c| *c.type_() != Type::BOOL) {
         return Err(format!(
             "the query answered {} in column {}, not a boolean",

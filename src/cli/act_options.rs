@@ -132,7 +132,7 @@ pub(super) struct AcceptArguments {
     pub(super) entry: EntryArguments,
 }
 
-fn parse_reason(text: &str) -> Result<String, String> {
+pub(super) fn parse_reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() || text.contains('\0') {
         Err("say why in a few words".to_owned())

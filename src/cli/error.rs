@@ -131,6 +131,14 @@ pub(super) enum Refusal {
     /// A wave that selects nobody: the canary would let everybody through.
     #[error("wave {0} selects no tenant of the fleet")]
     EmptyWave(String),
+    /// Two waves of the command line with one name.
+    #[error("there are two waves called {0}")]
+    SameWave(String),
+    /// A wave of the command line that leaves nobody to those behind it.
+    #[error(
+        "wave {0} takes all tenants, and others follow it: say whom it takes (tenant, label, count)"
+    )]
+    EndlessWave(String),
     /// `approve` where no run waits for it.
     #[error("no run waits for an approval")]
     NobodyWaits,
@@ -179,6 +187,8 @@ impl Refusal {
             | Self::UntilTooFar
             | Self::NobodyWaits
             | Self::NotWaiting(_)
+            | Self::SameWave(_)
+            | Self::EndlessWave(_)
             | Self::NobodyNamed(_)
             | Self::NotResumable { .. }
             | Self::UnknownDatabase { .. } => ExitCode::Usage,
@@ -233,6 +243,8 @@ impl Refusal {
             | Self::Overlap(_)
             | Self::NobodyNamed(_)
             | Self::NothingSelected
+            | Self::SameWave(_)
+            | Self::EndlessWave(_)
             | Self::NothingInDoubt
             | Self::UntilIsPast { .. }
             | Self::UntilTooFar

@@ -19,14 +19,12 @@ use super::restraints::{self, Windows};
 use super::signals::Stop;
 use super::stable::{Round, Rounds};
 use super::started_by;
-use super::waves::{self, WaveSource};
+use super::waves::{self, Divided, Earlier, WaveSource};
 use crate::ledger::{ControlState, Lease, NewRun, NewRunTenant, Patience, TakeOver};
 use crate::migration::{MigrationSet, Version};
 use crate::plan::{self, Action, HistorySnapshot, Plan};
 use crate::report::{self, Reporter, Stepwise};
-use crate::rollout::{
-    Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, RolloutWave, settled,
-};
+use crate::rollout::{Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, settled};
 use crate::run::{Act, ExitCode, RunId, RunSummary};
 use crate::tenant::DatabaseName;
 
@@ -81,6 +79,10 @@ async fn migrate(
     let (lease, tenants) = stop.preparing(prepare).await?;
     // a lower target leaves open what earlier runs were to reach
     let is_whole = arguments.selection.typed().is_none() && target == set.head();
+    let earlier = match is_whole {
+        true => Earlier::of(&lease, target).await?,
+        false => None,
+    };
     let order = |round| Order {
         command: "migrate",
         deed: None,
@@ -93,7 +95,7 @@ async fn migrate(
         selection: arguments.selection.clone(),
         target,
         concurrency: arguments.concurrency,
-        waves: WaveSource::Asked(arguments.waves.clone()),
+        waves: WaveSource::Asked(arguments.waves.clone(), earlier.clone()),
         what_changed: None,
         windows: Windows::unless(arguments.ignore_windows),
         ending: Ending::Told,
@@ -199,10 +201,13 @@ impl Order {
         let plan = stop.planning(planned).await?;
         let policy = self.policy(fleet, &plan, stop.deadline);
         fleet.warm_up(&plan, &policy.concurrency);
-        let waves = self.waves.divide(fleet, &plan);
+        let divided = self.waves.divide(fleet, &plan);
+        if let Some(run) = &divided.of {
+            output.notice(&format!("goes on with the waves of run {run}"));
+        }
         let opened = lease
             .open(
-                &self.new_run(fleet, &plan, set, &waves),
+                &self.new_run(fleet, &plan, set, &divided),
                 Patience { reconnect, until },
             )
             .await?;
@@ -218,7 +223,7 @@ impl Order {
             run: opened.run,
             newcomers: Box::pin(fleet.newcomers(&self.selection, known)),
             resumes: self.resumes,
-            waves,
+            waves: divided.waves,
             checker: fleet.checker(),
             operator: output.operator(),
             pasts: opened.pasts,
@@ -236,14 +241,8 @@ impl Order {
         Ok((end.summary, undelivered))
     }
 
-    fn new_run(
-        &self,
-        fleet: &Fleet,
-        plan: &Plan,
-        set: &MigrationSet,
-        waves: &[RolloutWave],
-    ) -> NewRun {
-        let numbers = waves::numbers(waves);
+    fn new_run(&self, fleet: &Fleet, plan: &Plan, set: &MigrationSet, divided: &Divided) -> NewRun {
+        let numbers = waves::numbers(&divided.waves);
         let tenants = plan
             .tenants
             .iter()
@@ -274,7 +273,8 @@ impl Order {
                 .count() as u64,
             up_to_date: (plan.tenants.len() - tenants.len()) as u64,
             tenants,
-            waves: waves::records(waves),
+            waves: waves::records(&divided.waves),
+            waves_of: divided.of.clone(),
             what_changed: self.what_changed.clone(),
             seen: plan
                 .tenants

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::act_options::{AcceptArguments, BaselineArguments, RepairArguments, SkipArguments};
+use super::act_options::{
+    AcceptArguments, BaselineArguments, RepairArguments, SkipArguments, parse_reason,
+};
 use super::failures::FailuresArguments;
 use super::gate::GateArguments;
 use super::hold::{HoldArguments, PinArguments, ReleaseArguments};
@@ -355,7 +357,7 @@ pub(super) struct ResumeArguments {
     pub(super) selection: Selection,
 
     /// What has changed since the run was halted; needed where the migration files have not
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     pub(super) what_changed: Option<String>,
 
     /// Do not wait for the windows of rollout.windows

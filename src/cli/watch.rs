@@ -209,7 +209,7 @@ async fn conclude(
     if matches!(ending, Ending::Died) {
         // an act is typed again, not carried on
         let then = match Act::parse(&detail.run.command) {
-            Some(_) => "the same command again leaves out what is done".to_owned(),
+            Some(_) => "fleet status shows what is left to do".to_owned(),
             None => format!("fleet resume {run} carries it on"),
         };
         output.notice(&format!("the process of run {run} has died; {then}"));

@@ -8,10 +8,11 @@ use super::fleet::{Fleet, Found};
 use super::options::WaveArguments;
 use crate::check::{CheckedDatabase, WaveChecker};
 use crate::config;
-use crate::ledger::{LeftWave, NewRunWave};
+use crate::ledger::{Lease, LedgerError, LeftWave, NewRunWave};
+use crate::migration::Version;
 use crate::plan::{self, Action, Plan, Wave, WaveRule, WaveSelector, WaveSize};
 use crate::rollout::{Checker, RolloutWave};
-use crate::run::{WaveNumber, WaveState, WaveTerms};
+use crate::run::{RunId, WaveNumber, WaveState, WaveTerms};
 use crate::tenant::{Tenant, TenantId};
 
 /// A run over no more tenants than that has no canary of its own accord.
@@ -24,20 +25,72 @@ const CANARY: &str = "canary";
 pub(super) enum WaveSource {
     /// There are none: all tenants go together.
     Nowhere,
-    /// From the config and the command line.
-    Asked(WaveArguments),
+    /// From the config and the command line; or from an earlier run that has come to no end, where its waves were
+    /// the same: the same command again must not pass by what has not been looked at.
+    Asked(WaveArguments, Option<Earlier>),
     /// From the run that is carried on.
     Left(Vec<LeftWave>),
 }
 
+/// The waves of an earlier run that has come to no end.
+#[derive(Clone, Debug)]
+pub(super) struct Earlier {
+    run: RunId,
+    waves: Vec<LeftWave>,
+}
+
+impl Earlier {
+    /// Those of the last run to that target, where it had any.
+    pub(super) async fn of(
+        lease: &Lease,
+        target: Option<Version>,
+    ) -> Result<Option<Self>, LedgerError> {
+        let Some(run) = lease.control().last_unfinished_run().await? else {
+            return Ok(None);
+        };
+        let waves = lease.control().left_waves(&run.id).await?;
+        let is_same = run.target == target && !waves.is_empty();
+        Ok(is_same.then_some(Self { run: run.id, waves }))
+    }
+
+    /// Whether the waves that are asked for are these.
+    fn has_the_same(&self, rules: &[WaveRule]) -> bool {
+        let rest = WaveTerms::named(plan::REST);
+        let is_complete = rules
+            .last()
+            .is_some_and(|rule| rule.selector.takes_the_rest());
+        let rest = (!is_complete).then_some(&rest);
+        let asked = rules.iter().map(|rule| &rule.terms).chain(rest);
+        !rules.is_empty() && asked.eq(self.waves.iter().map(|wave| &wave.record.terms))
+    }
+}
+
+/// The waves of a run, and whose they were.
+pub(super) struct Divided {
+    /// In order; none where all tenants go together.
+    pub(super) waves: Vec<RolloutWave>,
+    /// The earlier run that they are gone on with.
+    pub(super) of: Option<RunId>,
+}
+
 impl WaveSource {
     /// Divides a plan. None where all tenants go together.
-    pub(super) fn divide(&self, fleet: &Fleet, plan: &Plan) -> Vec<RolloutWave> {
-        match self {
+    pub(super) fn divide(&self, fleet: &Fleet, plan: &Plan) -> Divided {
+        let config = &fleet.config.rollout;
+        let waves = match self {
             Self::Nowhere => Vec::new(),
-            Self::Asked(arguments) => asked(&fleet.config.rollout, arguments, plan),
+            Self::Asked(arguments, Some(earlier))
+                if earlier.has_the_same(&rules(config, arguments, usize::MAX)) =>
+            {
+                return Divided {
+                    waves: carried_on(&earlier.waves, plan),
+                    of: Some(earlier.run.clone()),
+                };
+            }
+            Self::Asked(arguments, _) => asked(config, arguments, plan),
             Self::Left(left) => carried_on(left, plan),
-        }
+        };
+        Divided { waves, of: None }
     }
 
     /// A wave that nobody of the fleet can ever be in is a typo, and a canary that nobody is in lets all others
@@ -48,14 +101,24 @@ impl WaveSource {
         found: &Found,
         is_whole: bool,
     ) -> Result<(), Refusal> {
-        let Self::Asked(arguments) = self else {
+        let Self::Asked(arguments, _) = self else {
             return Ok(());
         };
+        let rules = rules(config, arguments, 0);
+        for (index, rule) in rules.iter().enumerate() {
+            let name = &rule.terms.name;
+            if rules[..index].iter().any(|other| other.terms.name == *name) {
+                return Err(Refusal::SameWave(name.clone()));
+            }
+            if rule.selector.takes_the_rest() && index + 1 < rules.len() {
+                return Err(Refusal::EndlessWave(name.clone()));
+            }
+        }
         if !is_whole {
             return Ok(());
         }
         let all = || found.selected.iter().chain(&found.others);
-        for rule in rules(config, arguments, 0) {
+        for rule in rules {
             if !all().any(|tenant| rule.selector.admits(tenant)) {
                 return Err(Refusal::EmptyWave(rule.terms.name));
             }

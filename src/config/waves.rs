@@ -51,6 +51,11 @@ fn rule(
         Some(text) => checker.written(&of("name"), &text, wave_name),
         None => Some(format!("wave-{}", index + 1)),
     };
+    let is_empty = wave.tenants.as_ref().is_some_and(Vec::is_empty)
+        || wave.labels.as_ref().is_some_and(BTreeMap::is_empty);
+    if is_empty {
+        checker.refuse(key, "has a list of tenants or labels that is empty: leave the key out, or say whom it takes");
+    }
     let tenants = checker.items(
         &of("tenants"),
         wave.tenants.unwrap_or_default(),
@@ -264,7 +269,14 @@ pub fn parse_wave(text: &str) -> Result<WaveRule, String> {
     };
     let mut left = text.trim();
     if left.contains('=') {
+        let mut keys = Vec::new();
         while !left.is_empty() {
+            let key = left.split('=').next().unwrap_or_default().trim();
+            // several patterns and several labels add up
+            if keys.contains(&key) && !matches!(key, "tenant" | "label") {
+                return Err(format!("`{}` is there twice", shown(key)));
+            }
+            keys.push(key);
             left = take_pair(&mut rule, left)?;
         }
     } else {
@@ -374,6 +386,7 @@ mod tests {
             ("random=1", "random needs count"),
             ("gate=maybe,count=1", "gate must be `auto` or `manual`"),
             ("count=1,check=", "check "),
+            ("count=1,count=2", "`count` is there twice"),
         ] {
             let error = parse_wave(text).unwrap_err();
             assert!(error.contains(problem), "{text}: {error}");

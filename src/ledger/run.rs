@@ -52,6 +52,8 @@ pub struct NewRun {
     pub tenants: Vec<NewRunTenant>,
     /// Its waves; none where all tenants go together.
     pub waves: Vec<NewRunWave>,
+    /// The earlier run whose waves it goes on with, without carrying that run on.
+    pub waves_of: Option<RunId>,
     /// What somebody says has changed since the run that it carries on was halted.
     pub what_changed: Option<String>,
     /// What the histories say, which the ledger takes over: an earlier run may have died before it could
@@ -177,10 +179,11 @@ async fn open_in(
     new: &NewRun,
 ) -> Result<(RunId, String, Vec<String>), tokio_postgres::Error> {
     let resumes = new.resumes.as_ref().map(RunId::as_str);
+    let waves_of = new.waves_of.as_ref().map(RunId::as_str);
     let up_to_date = i64::try_from(new.up_to_date).unwrap_or(i64::MAX);
     let held = i64::try_from(new.held).unwrap_or(i64::MAX);
     let lease_seconds = new.lease.as_secs_f64();
-    let parameters: [Parameter; 12] = [
+    let parameters: [Parameter; 13] = [
         (&new.command, Type::TEXT),
         (&resumes, Type::TEXT),
         (&new.target, Type::INT8),
@@ -192,15 +195,16 @@ async fn open_in(
         (&new.sessions, Type::TEXT),
         (&lease_seconds, Type::FLOAT8),
         (&new.what_changed, Type::TEXT),
+        (&waves_of, Type::TEXT),
         (&held, Type::INT8),
     ];
     let opening = tx
         .client()
         .query_typed_one(
             "INSERT INTO runs (id, command, resumes, target, set_fingerprint, selection, started_by, \
-               fleet_version, lease_token, lease_backend, up_to_date, sessions, lease_seconds, what_changed, held) \
+               fleet_version, lease_token, lease_backend, up_to_date, sessions, lease_seconds, what_changed, waves_of, held) \
              SELECT c.id, \
-               $1, $2, $3, $4, $5, $6, $7, md5(random()::text || clock_timestamp() || $6), pg_backend_pid(), $8, $9, $10, $11, $12 \
+               $1, $2, $3, $4, $5, $6, $7, md5(random()::text || clock_timestamp() || $6), pg_backend_pid(), $8, $9, $10, $11, $12, $13 \
              FROM (SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD-HH24MISS-') \
                  || substr(md5(random()::text || n), 1, 4) AS id FROM generate_series(1, 16) n) c \
              WHERE NOT EXISTS (SELECT FROM runs r WHERE r.id = c.id) LIMIT 1 \

@@ -205,9 +205,9 @@ impl Control {
         let rows = self
             .client()
             .query(
-                "WITH RECURSIVE chain(id, resumes) AS ( \
-                   SELECT id, resumes FROM runs WHERE id = $1 \
-                   UNION SELECT r.id, r.resumes FROM runs r JOIN chain c ON r.id = c.resumes) \
+                "WITH RECURSIVE chain(id, before) AS ( \
+                   SELECT id, coalesce(resumes, waves_of) FROM runs WHERE id = $1 \
+                   UNION SELECT r.id, coalesce(r.resumes, r.waves_of) FROM runs r JOIN chain c ON r.id = c.before) \
                  SELECT DISTINCT t.database, t.schema, t.wave FROM run_tenants t JOIN chain c ON t.run_id = c.id \
                  WHERE t.wave IS NOT NULL ORDER BY 1, 2",
                 &[&run.as_str()],
@@ -238,7 +238,8 @@ impl Control {
             .client()
             .query_opt(
                 "UPDATE run_waves SET approved_by = $2, approved_at = clock_timestamp() \
-                 WHERE run_id = $1 AND state = 'awaiting' AND approved_by IS NULL RETURNING name",
+                 WHERE run_id = $1 AND state = 'awaiting' AND approved_by IS NULL \
+                   AND EXISTS (SELECT FROM runs WHERE id = $1 AND superseded_by IS NULL) RETURNING name",
                 &[&run.as_str(), &by],
             )
             .await

@@ -313,7 +313,7 @@ fn next_steps(run: &RunSummary) -> Vec<Step> {
         steps.push((failures, what.to_owned()));
     }
     if run.outcome != RunOutcome::Succeeded {
-        let what = "where every tenant is; the same command again leaves out what is done";
+        let what = "where every tenant is, and what is left to do";
         steps.push(("fleet status".to_owned(), what.to_owned()));
     }
     steps

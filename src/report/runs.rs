@@ -245,7 +245,7 @@ fn next_steps(run: &RunRecord) -> Vec<Step> {
         RunState::Abandoned | RunState::Finished(_) if open == 0 => return Vec::new(),
         // an act is typed again, not carried on
         RunState::Abandoned | RunState::Finished(_) if Act::parse(&run.command).is_some() => {
-            let when = "where every tenant is; the same command again leaves out what is done";
+            let when = "where every tenant is, and what is left to do";
             return vec![("fleet status".to_owned(), when.to_owned())];
         }
         // what was refused needs somebody's hand first

@@ -334,11 +334,13 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             return;
         }
         let is_spent = self.policy.budget.is_spent(failed, to_migrate);
-        let halt = if is_spent {
-            Some(Halt::Budget { failed })
-        } else if self.queue.is_empty() && !self.waves.has_later() {
+        // those on their way to be claimed are in no queue
+        let is_more = self.tally.without_outcome() > self.flights.len();
+        let halt = if !is_more {
             // nothing is left that could be spared
             None
+        } else if is_spent {
+            Some(Halt::Budget { failed })
         } else {
             let bad = || self.waves.suspect().cloned().map(Halt::BadMigration);
             self.waves.overspent().or_else(bad)

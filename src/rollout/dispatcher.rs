@@ -129,7 +129,6 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             self.on_stop(request);
         }
         self.begin_waves();
-        self.begin_looks();
         let mut writing: Option<Writing<L>> = None;
         loop {
             self.queue.promote_due(Instant::now());
@@ -276,6 +275,9 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         started: Instant,
     ) -> RolloutEnd {
         self.end_looks();
+        if self.waves.is_unchecked() {
+            self.tally.leave_unchecked();
+        }
         let mut summary = self
             .tally
             .summary(run, plan, self.stopped.as_ref(), started.elapsed());

@@ -31,6 +31,8 @@ pub(super) struct Looked {
 #[derive(Default)]
 pub(super) struct Looks {
     due: HashMap<DatabaseName, Instant>,
+    /// Databases that were looked at, or are to be.
+    known: HashSet<DatabaseName>,
     underway: JoinSet<Looked>,
     /// Measures that cannot be seen, which is told once.
     unseen: HashSet<(DatabaseName, Measure)>,
@@ -75,13 +77,16 @@ impl Looks {
 }
 
 impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
-    /// Looks for the first time, beside the first claims.
+    /// Looks for the first time at databases that have come to have something to start, beside the claims there.
     pub(super) fn begin_looks(&mut self) {
         if !self.queue.limits.is_watching() {
             return;
         }
         let now = Instant::now();
         for database in self.queue.databases_to_start() {
+            if !self.looks.known.insert(database.clone()) {
+                continue;
+            }
             if let Some(change) = self.queue.limits.beginning(&database) {
                 self.on_pace(&database, change);
             }

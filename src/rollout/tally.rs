@@ -19,6 +19,7 @@ pub(super) struct Tally {
     gone: u64,
     gave_up_database: bool,
     hopeless: usize,
+    is_unchecked: bool,
 }
 
 /// Why a run stopped before it had gone through its tenants.
@@ -61,6 +62,7 @@ impl Tally {
             gone: 0,
             gave_up_database: false,
             hopeless: 0,
+            is_unchecked: false,
         };
         for tenant in &plan.tenants {
             match settled(tenant) {
@@ -97,6 +99,11 @@ impl Tally {
     /// A tenant was left for which the deadline never leaves enough time.
     pub(super) fn count_hopeless(&mut self) {
         self.hopeless += 1;
+    }
+
+    /// The run ends before it is known whether its last wave is well.
+    pub(super) fn leave_unchecked(&mut self) {
+        self.is_unchecked = true;
     }
 
     /// Tenants were left because their database could not be worked on.
@@ -148,6 +155,7 @@ impl Tally {
         let undone = Undone {
             gone: self.gone,
             needs_somebody: self.gave_up_database || is_futile,
+            is_unchecked: self.is_unchecked,
         };
         let (outcome, exit) = verdict(&self.totals, undone, stopped);
         let halt = match stopped {
@@ -181,13 +189,16 @@ struct Undone {
     /// Some were left because their database could not be worked on, or all because the deadline leaves
     /// too little time: the same command again would not get any further.
     needs_somebody: bool,
+    /// It is not known whether the last wave is well.
+    is_unchecked: bool,
 }
 
 /// What a run amounts to. Only a run with every tenant at its target, or held, exits with 0.
 fn verdict(totals: &Totals, left: Undone, stopped: Option<&Stopped>) -> (RunOutcome, ExitCode) {
     // to hold a tenant is to ask for it to be left as it is
     let undone = (totals.failed + totals.interrupted + totals.skipped)
-        .saturating_sub(totals.held + left.gone);
+        .saturating_sub(totals.held + left.gone)
+        + u64::from(left.is_unchecked);
     match stopped {
         Some(Stopped::Ledger) if undone == 0 => (RunOutcome::Succeeded, ExitCode::Unexpected),
         Some(Stopped::Ledger) => (RunOutcome::Interrupted, ExitCode::Unexpected),
@@ -260,6 +271,7 @@ mod tests {
     const NONE: Undone = Undone {
         gone: 0,
         needs_somebody: false,
+        is_unchecked: false,
     };
 
     #[test]
@@ -320,6 +332,12 @@ mod tests {
         };
         assert_eq!(verdict(&failed, NONE, None).1, ExitCode::TenantsFailed);
 
+        let unchecked = Undone {
+            is_unchecked: true,
+            ..NONE
+        };
+        let late = Some(&Stopped::Deadline);
+        assert_eq!(verdict(&all_done, unchecked, late).1, ExitCode::Deadline);
         let deadline = |totals, left| verdict(totals, left, Some(&Stopped::Deadline)).1;
         assert_eq!(deadline(&all_done, NONE), ExitCode::Done);
         assert_eq!(deadline(&skipped, NONE), ExitCode::Deadline);

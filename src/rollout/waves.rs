@@ -180,26 +180,43 @@ impl Waves {
         let board = self.board()?;
         let budget = board.wave.terms.max_failures?;
         budget
-            .is_spent(board.totals.failed, board.totals.tenants)
+            .is_spent(board.totals.failed, board.members())
             .then(|| board.failed())
     }
 
     /// Whether a wave whose tenants are done must not be followed by another.
     fn failed(&self) -> Option<Halt> {
         let board = self.board()?;
-        let totals = board.totals;
+        // somebody, or an earlier run, has let it pass with what had failed then
+        let was_passed = board.wave.state == WaveState::Passed || board.approved_by.is_some();
+        let (failed, members) = (board.totals.failed, board.members());
         let is_spent = match board.wave.terms.max_failures {
             Some(FailureBudget::Unlimited) => false,
-            Some(budget) => budget.is_spent(totals.failed, totals.tenants),
-            None => totals.failed > 0 && totals.succeeded + totals.up_to_date == 0,
+            Some(budget) => budget.is_spent(failed, members),
+            None => failed > 0 && failed == members,
         };
-        (is_spent && self.is_told).then(|| board.failed())
+        (is_spent && self.is_told && !was_passed).then(|| board.failed())
     }
 
     /// How many of its tenants at a time the wave at work allows.
     pub(super) fn concurrency(&self) -> Option<usize> {
         let limit = self.board()?.wave.terms.concurrency?;
         Some(limit.get())
+    }
+
+    /// Whether no other wave has anything to do.
+    fn is_at_the_last(&self) -> bool {
+        let mut later = self.later.iter();
+        !later.any(|(index, _)| self.boards[*index].wave.is_due())
+    }
+
+    /// Whether the tenants of a wave are done and it is not known yet whether it is well.
+    pub(super) fn is_unchecked(&self) -> bool {
+        let is_open = |board: &Board| {
+            let is_between = matches!(board.state, WaveState::Soaking | WaveState::Checking);
+            is_between && board.wave.terms.check.is_some()
+        };
+        self.boards.iter().any(is_open)
     }
 
     /// Whose approval is waited for.
@@ -243,11 +260,16 @@ impl Waves {
 }
 
 impl Board {
+    /// How many tenants it has, those included that an earlier run has migrated.
+    fn members(&self) -> u64 {
+        self.wave.members.len() as u64
+    }
+
     fn failed(&self) -> Halt {
         Halt::WaveBudget {
             wave: self.wave.terms.name.clone(),
             failed: self.totals.failed,
-            tenants: self.totals.tenants,
+            tenants: self.members(),
         }
     }
 
@@ -301,12 +323,15 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         let Some(board) = self.waves.board() else {
             return self.next_wave();
         };
-        let (soak, is_last) = (board.wave.terms.soak, self.waves.later.is_empty());
+        let (soak, is_last) = (board.wave.terms.soak, self.waves.is_at_the_last());
         let has_check = board.wave.terms.check.is_some();
         if !is_last && let Some(halt) = self.waves.failed() {
             return self.halt(halt);
         }
-        if soak.is_zero() || (is_last && !has_check) {
+        // an earlier run has soaked it, if it came as far as that
+        let was_soaked = board.wave.tenants.is_empty()
+            && !matches!(board.wave.state, WaveState::Running | WaveState::Soaking);
+        if soak.is_zero() || was_soaked || (is_last && !has_check) {
             return self.begin_check();
         }
         self.soak(soak, now)
@@ -321,7 +346,6 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             .policy
             .deadline
             .is_some_and(|by| until >= by.last_call())
-            && self.waves.has_later()
         {
             self.begin_stop(Stopped::Deadline, CancelReason::Drain);
         }
@@ -368,7 +392,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         let Some(board) = self.waves.board() else {
             return self.pass();
         };
-        let is_last = self.waves.later.is_empty();
+        let is_last = self.waves.is_at_the_last();
         let is_asked = board.wave.terms.gate == WaveGate::Manual && board.approved_by.is_none();
         if is_last || !is_asked {
             return self.pass();
@@ -420,6 +444,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         for (database, why) in self.health.all_given_up() {
             self.give_up(&database, &why);
         }
+        self.begin_looks();
         self.tell_wave(|wave| RolloutEvent::WaveStarted { wave });
         Step::GoOn
     }

@@ -1,6 +1,7 @@
 //! Waves, gates and the failure budget: a bad migration is found on two tenants, an odd tenant stops nobody, and a run
 //! that halted goes on where it was.
 
+mod again;
 mod gates;
 
 use serde_json::{Value, json};
@@ -415,6 +416,7 @@ fn waves_that_make_no_sense_are_refused_with_their_place() {
             "takes all tenants, and others follow it",
         ),
         (json!([{ "gate": "manual" }]), "no wave follows"),
+        (json!([{ "tenants": [] }]), "that is empty"),
         (json!([{ "count": 1, "check": {} }]), "needs exactly one of"),
         (json!([{ "random": 3 }]), "needs `count`"),
         (

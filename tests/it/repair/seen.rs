@@ -51,7 +51,7 @@ fn what_somebody_sees_of_a_repair() {
          \n\
          Next:\n\
          \x20 fleet failures RUN  the statement, and what usually helps\n\
-         \x20 fleet status                         where every tenant is; the same command again leaves out what is done\n"
+         \x20 fleet status                         where every tenant is, and what is left to do\n"
     );
     assert_eq!(
         repair("fix.sql"),
