@@ -46,7 +46,7 @@ pub(super) async fn ask(
     let cancelled = CancelOnDrop(Some(CancelHandle::of(&connection, database.pool.url())));
     let answer = tokio::time::timeout(timeout + PATIENCE, asked).await;
     if answer.is_ok() {
-        cancelled.is_needless();
+        cancelled.disarm();
     }
     // whatever the query has done to the session
     pg::discard(connection);
@@ -61,7 +61,7 @@ pub(super) async fn ask(
 struct CancelOnDrop(Option<CancelHandle>);
 
 impl CancelOnDrop {
-    fn is_needless(mut self) {
+    fn disarm(mut self) {
         self.0 = None;
     }
 }

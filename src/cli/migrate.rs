@@ -79,9 +79,10 @@ async fn migrate(
     let (lease, tenants) = stop.preparing(prepare).await?;
     // a lower target leaves open what earlier runs were to reach
     let is_whole = arguments.selection.typed().is_none() && target == set.head();
-    let earlier = match is_whole {
-        true => Earlier::of(&lease, target).await?,
-        false => None,
+    let earlier = if is_whole {
+        Earlier::of(&lease, target).await?
+    } else {
+        None
     };
     let order = |round| Order {
         command: "migrate",

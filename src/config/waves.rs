@@ -51,17 +51,7 @@ fn rule(
         Some(text) => checker.written(&of("name"), &text, wave_name),
         None => Some(format!("wave-{}", index + 1)),
     };
-    let is_empty = wave.tenants.as_ref().is_some_and(Vec::is_empty)
-        || wave.labels.as_ref().is_some_and(BTreeMap::is_empty);
-    if is_empty {
-        checker.refuse(key, "has a list of tenants or labels that is empty: leave the key out, or say whom it takes");
-    }
-    let tenants = checker.items(
-        &of("tenants"),
-        wave.tenants.unwrap_or_default(),
-        names::pattern,
-    );
-    let labels = labels(checker, &of("labels"), wave.labels.unwrap_or_default());
+    let whom = whom(checker, key, wave.tenants, wave.labels);
     let size = optional(checker, &of("count"), wave.count, size);
     let seed = optional(checker, &of("random"), wave.random, seed);
     let concurrency = optional(checker, &of("concurrency"), wave.concurrency, values::count);
@@ -83,10 +73,9 @@ fn rule(
         checker.refuse(&of("random"), problem);
     }
     let selector = WaveSelector {
-        tenants: tenants?,
-        labels: labels?,
         size: size.unwrap_or_default(),
         seed,
+        ..whom?
     };
     if !is_last && selector.takes_the_rest() {
         let problem =
@@ -110,6 +99,36 @@ fn rule(
             gate,
             max_failures: max_failures.ok()?,
         },
+    })
+}
+
+/// The patterns and labels of a wave.
+fn whom(
+    checker: &mut Checker<'_>,
+    key: &str,
+    tenants: Option<Vec<Option<String>>>,
+    of_labels: Option<BTreeMap<String, Option<String>>>,
+) -> Option<WaveSelector> {
+    let is_empty = tenants.as_ref().is_some_and(Vec::is_empty)
+        || of_labels.as_ref().is_some_and(BTreeMap::is_empty);
+    if is_empty {
+        let problem = "has a list of tenants or labels that is empty: leave the key out, or say whom it takes";
+        checker.refuse(key, problem);
+    }
+    let patterns = checker.items(
+        &format!("{key}.tenants"),
+        tenants.unwrap_or_default(),
+        names::pattern,
+    );
+    let labels = labels(
+        checker,
+        &format!("{key}.labels"),
+        of_labels.unwrap_or_default(),
+    );
+    Some(WaveSelector {
+        tenants: patterns?,
+        labels: labels?,
+        ..WaveSelector::default()
     })
 }
 

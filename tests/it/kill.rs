@@ -1,5 +1,7 @@
 //! SIGKILL: the histories stay right, and the same command again is all that it takes.
 
+use serde_json::json;
+
 use crate::support::{
     Child, Server, TestDatabase, TestFleet, applied, assert_applied_exactly_once,
     assert_history_is_truth, assert_nothing_left, tenants, wait_until,
@@ -108,6 +110,37 @@ fn a_fleet_that_is_killed_again_and_again_gets_there() {
         assert_history_is_truth(&fleet.db, &fleet.schemas);
     }
     fleet.folder.fleet(&["resume"]).assert_code(0);
+    fleet.assert_whole();
+}
+
+/// Waves keep the promise: nobody is lost, nobody is done twice, and nobody of a later wave goes first.
+#[test]
+fn a_fleet_with_waves_that_is_killed_again_and_again_gets_there() {
+    let seed = 20_261_126;
+    println!("seed {seed}");
+    let mut moments = Moments(seed);
+    let mut fleet = Fleet::with(TENANTS);
+    let is_well = json!({ "tenant": "SELECT count(*) = 3 AS all_ran FROM probe" });
+    fleet.folder = fleet.folder.set(
+        "rollout.waves",
+        json!([
+            { "name": "first", "count": 10, "check": is_well },
+            { "name": "some", "count": "30%", "random": 7, "concurrency": 2 },
+            { "name": "more", "count": "30%", "soak": "20ms", "check": is_well },
+        ]),
+    );
+    fleet.kill_at(
+        fleet.folder.spawn(&["migrate"]),
+        1 + moments.below(TENANTS / 6),
+    );
+    for command in ["resume", "migrate", "resume"] {
+        let at = fleet.begun() + 1 + moments.below(TENANTS / 6);
+        fleet.kill_at(fleet.folder.spawn(&[command]), at);
+        assert_history_is_truth(&fleet.db, &fleet.schemas);
+    }
+    let run = fleet.folder.json(&["resume"], 0);
+    let waves = run["waves"].as_array().expect("waves");
+    assert!(waves.iter().all(|wave| wave["state"] == "passed"), "{run}");
     fleet.assert_whole();
 }
 
