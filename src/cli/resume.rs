@@ -14,7 +14,7 @@ use super::output::Output;
 use super::restraints::Windows;
 use super::signals::Stop;
 use super::waves::WaveSource;
-use crate::ledger::{Lease, LeftWave, RunRecord, RunState, TakeOver};
+use crate::ledger::{Control, Lease, LeftWave, RunRecord, RunState, TakeOver};
 use crate::migration::MigrationSet;
 use crate::plan;
 use crate::report::{self, Format};
@@ -50,7 +50,8 @@ async fn resume(
             return Ok(None);
         };
         let waves = lease.control().left_waves(&run.id).await?;
-        let what_changed = may_go_on(&run, &waves, &set, arguments, output).await?;
+        let what_changed =
+            may_go_on(lease.control(), &run, &waves, &set, arguments, output).await?;
         let left = lease.control().unfinished_tenants(&run.id).await?;
         let tenants = find_writable(fleet, &arguments.selection, output).await?;
         let halted = (waves, what_changed);
@@ -110,12 +111,13 @@ fn nothing_to_resume(output: &Output) -> anyhow::Result<ExitCode> {
 /// A run that waits for an approval goes on when it is given, and one that was halted when something has changed:
 /// the same files on the same tenants would halt it again. Answers what somebody says has changed.
 async fn may_go_on(
+    control: &Control,
     run: &RunRecord,
     waves: &[LeftWave],
     set: &MigrationSet,
     arguments: &ResumeArguments,
     output: &Output,
-) -> Result<Option<String>, Refusal> {
+) -> anyhow::Result<Option<String>> {
     let said = arguments.what_changed.clone();
     let awaiting = waves.iter().map(|wave| &wave.record);
     let mut awaiting = awaiting.filter(|wave| wave.state == WaveState::Awaiting);
@@ -123,13 +125,17 @@ async fn may_go_on(
         return Err(Refusal::NotApproved {
             run: run.id.to_string(),
             wave: wave.terms.name.clone(),
-        });
+        }
+        .into());
     }
     let Some(halt) = run.halt.as_ref().filter(|halt| halt.by != "gate") else {
         return Ok(said);
     };
     if said.is_some() || run.set_fingerprint != set.fingerprint() {
         return Ok(said);
+    }
+    if let Some(act) = control.act_since(&run.id).await? {
+        return Ok(Some(format!("the act of run {act}")));
     }
     let question = format!(
         "Run {} was halted: {}\nThe migration files are the same. What has changed since? ",
@@ -144,10 +150,11 @@ async fn may_go_on(
         ));
         return Ok(None);
     }
-    answer.map(Some).ok_or_else(|| Refusal::NothingChanged {
+    let nothing = || Refusal::NothingChanged {
         run: run.id.to_string(),
         reason: halt.reason.clone(),
-    })
+    };
+    Ok(Some(answer.ok_or_else(nothing)?))
 }
 
 fn notice_changed_set(run: &RunRecord, set: &MigrationSet, output: &Output) {

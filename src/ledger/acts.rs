@@ -180,6 +180,24 @@ fn beginning(text: &str) -> &str {
 }
 
 impl Control {
+    /// The last act that somebody has carried out since a run began, by the name of its own run.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read.
+    pub async fn act_since(&self, run: &RunId) -> Result<Option<RunId>, LedgerError> {
+        let row = self
+            .client()
+            .query_opt(
+                "SELECT a.id FROM runs a JOIN runs r ON a.started_at > r.started_at \
+                 WHERE r.id = $1 AND a.command NOT IN ('migrate', 'resume') AND a.outcome = 'succeeded' \
+                 ORDER BY a.started_at DESC LIMIT 1",
+                &[&run.as_str()],
+            )
+            .await
+            .map_err(LedgerError::query("look for acts"))?;
+        Ok(row.map(|row| RunId::new(row.get(0))))
+    }
+
     /// What is recorded of a run as an act. A control schema of an older fleet has nothing of it.
     pub(super) async fn acts(&self, run: &RunId) -> Result<ActsOfRun, LedgerError> {
         let failed = LedgerError::query("read the run's acts");

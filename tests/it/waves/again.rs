@@ -47,6 +47,36 @@ fn a_check_of_the_last_wave_that_failed_fails_again() {
     fleet.json(&["resume", "--what-changed", "nothing"], 5);
 }
 
+/// Who has repaired something need not say that something has changed.
+#[test]
+fn an_act_is_a_change() {
+    let (db, schemas, fleet) = fleet_of(4);
+    for schema in &schemas[..2] {
+        db.execute(&format!("INSERT INTO {schema}.probe VALUES (1)"));
+    }
+    let fleet = fleet.migration("V2__unique", UNIQUE);
+    fleet.json(&["migrate", "--canary", "2"], 5);
+    fleet.json(&["resume"], 5);
+    fleet.write_file(
+        "fix.sql",
+        "DELETE FROM probe a USING probe b WHERE a.ctid > b.ctid;\n",
+    );
+    let repair = [
+        "repair",
+        &schemas[0],
+        &schemas[1],
+        "--sql",
+        "fix.sql",
+        "--reason",
+        "doubled",
+    ];
+    fleet.json(&repair, 0);
+    let resumed = fleet.json(&["resume"], 0);
+    assert_eq!(resumed["totals"]["succeeded"], 2);
+    let shown = fleet.json(&["show"], 0);
+    assert_says(&shown["what_changed"], &["the act of run"]);
+}
+
 /// A tenant that failed in a wave that somebody has approved all the same does not halt the run again.
 #[test]
 fn an_approved_wave_is_not_judged_again() {
