@@ -3,6 +3,7 @@
 
 mod again;
 mod gates;
+mod seen;
 
 use serde_json::{Value, json};
 

@@ -17,6 +17,7 @@ mod run;
 mod server;
 mod session;
 mod terminal;
+mod text;
 mod wait;
 mod witness;
 
@@ -38,5 +39,6 @@ pub(crate) use run::{Child, Run};
 pub(crate) use server::Server;
 pub(crate) use session::{FromText, Session, quote};
 pub(crate) use terminal::Terminal;
+pub(crate) use text::steady_text;
 pub(crate) use wait::{comes_within, wait_until};
 pub(crate) use witness::{BackendSampler, LockGuard, Peak};
