@@ -79,11 +79,7 @@ async fn migrate(
     let (lease, tenants) = stop.preparing(prepare).await?;
     // a lower target leaves open what earlier runs were to reach
     let is_whole = arguments.selection.typed().is_none() && target == set.head();
-    let earlier = if is_whole {
-        Earlier::of(&lease, target).await?
-    } else {
-        None
-    };
+    let earlier = Earlier::of(&lease, target).await?;
     let order = |round| Order {
         command: "migrate",
         deed: None,
@@ -203,9 +199,7 @@ impl Order {
         let policy = self.policy(fleet, &plan, stop.deadline);
         fleet.warm_up(&plan, &policy.concurrency);
         let divided = self.waves.divide(fleet, &plan);
-        if let Some(run) = &divided.of {
-            output.notice(&format!("goes on with the waves of run {run}"));
-        }
+        divided.tell(output);
         let opened = lease
             .open(
                 &self.new_run(fleet, &plan, set, &divided),

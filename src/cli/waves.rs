@@ -1,18 +1,19 @@
 //! Which tenants of a run go together: by the config and the command line, or as the run has it that is carried on.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::num::NonZeroU32;
 
 use super::error::Refusal;
 use super::fleet::{Fleet, Found};
 use super::options::WaveArguments;
+use super::output::Output;
 use crate::check::{CheckedDatabase, WaveChecker};
 use crate::config;
 use crate::ledger::{Lease, LedgerError, LeftWave, NewRunWave};
 use crate::migration::Version;
 use crate::plan::{self, Action, Plan, Wave, WaveRule, WaveSelector, WaveSize};
 use crate::rollout::{Checker, RolloutWave};
-use crate::run::{RunId, WaveNumber, WaveState, WaveTerms};
+use crate::run::{RunId, WaveGate, WaveNumber, WaveState, WaveTerms};
 use crate::tenant::{Tenant, TenantId};
 
 /// A run over no more tenants than that has no canary of its own accord.
@@ -71,6 +72,22 @@ pub(super) struct Divided {
     pub(super) waves: Vec<RolloutWave>,
     /// The earlier run that they are gone on with.
     pub(super) of: Option<RunId>,
+    /// Waves that nobody is migrated in, since all of their tenants are held.
+    held: Vec<String>,
+}
+
+impl Divided {
+    /// Says what is not seen of the waves themselves.
+    pub(super) fn tell(&self, output: &Output) {
+        if let Some(run) = &self.of {
+            output.notice(&format!("goes on with the waves of run {run}"));
+        }
+        for wave in &self.held {
+            output.notice(&format!(
+                "all tenants of wave {wave} are held: the next ones follow without its having been tried"
+            ));
+        }
+    }
 }
 
 impl WaveSource {
@@ -82,15 +99,13 @@ impl WaveSource {
             Self::Asked(arguments, Some(earlier))
                 if earlier.has_the_same(&rules(config, arguments, usize::MAX)) =>
             {
-                return Divided {
-                    waves: carried_on(&earlier.waves, plan),
-                    of: Some(earlier.run.clone()),
-                };
+                let (waves, of) = (carried_on(&earlier.waves, plan), Some(&earlier.run));
+                return divided(waves, of, plan);
             }
             Self::Asked(arguments, _) => asked(config, arguments, plan),
             Self::Left(left) => carried_on(left, plan),
         };
-        Divided { waves, of: None }
+        divided(waves, None, plan)
     }
 
     /// A wave that nobody of the fleet can ever be in is a typo, and a canary that nobody is in lets all others
@@ -178,12 +193,50 @@ pub(super) fn planned(
     plan::divide(&tenants, &rules)
 }
 
+/// A wave whose tenants are all held keeps its gate: whoever is to open it has not looked at it yet.
+fn divided(mut waves: Vec<RolloutWave>, of: Option<&RunId>, plan: &Plan) -> Divided {
+    let holds = plan.tenants.iter();
+    let holds = holds.filter(|tenant| matches!(tenant.action, Action::Hold(_)));
+    let held: HashSet<&TenantId> = holds.map(|tenant| &tenant.tenant.id).collect();
+    let is_held = |wave: &RolloutWave| {
+        let mut members = wave.members.iter();
+        wave.tenants.is_empty() && members.any(|member| held.contains(member))
+    };
+    let mut names = Vec::new();
+    for wave in waves.iter_mut().filter(|wave| is_held(wave)) {
+        names.push(wave.terms.name.clone());
+        if wave.terms.gate == WaveGate::Manual && wave.state == WaveState::Pending {
+            wave.state = WaveState::Checking;
+            wave.members.clear();
+        }
+    }
+    Divided {
+        waves,
+        of: of.cloned(),
+        held: names,
+    }
+}
+
 fn asked(config: &config::Rollout, arguments: &WaveArguments, plan: &Plan) -> Vec<RolloutWave> {
+    let rules = rules(config, arguments, to_migrate(plan).len());
+    let holds = plan.tenants.iter();
+    let holds = holds.filter(|tenant| matches!(tenant.action, Action::Hold(_)));
+    let holds: Vec<&Tenant> = holds.map(|tenant| &tenant.tenant).collect();
+    let admitted = |wave: &Wave| -> Vec<TenantId> {
+        let rule = rules.iter().find(|rule| rule.terms.name == wave.terms.name);
+        let admits = |tenant: &&&Tenant| rule.is_some_and(|rule| rule.selector.admits(tenant));
+        let of_rule = holds.iter().filter(admits);
+        of_rule.map(|tenant| tenant.id.clone()).collect()
+    };
     let waves = planned(config, arguments, plan).into_iter();
     let waves = waves.map(|wave| RolloutWave {
         number: wave.number,
+        members: if wave.tenants.is_empty() {
+            admitted(&wave)
+        } else {
+            wave.tenants.clone()
+        },
         terms: wave.terms,
-        members: wave.tenants.clone(),
         tenants: wave.tenants,
         state: WaveState::Pending,
         approved_by: None,

@@ -58,6 +58,9 @@ impl Gated {
 fn it_follows_a_run_to_its_end_and_ends_as_it_did() {
     let gated = Gated::new(6);
     let watch = gated.watch(&["watch"]);
+    wait_until("it has looked once", || {
+        watch.stderr_so_far().contains("0 of 6 tenants done")
+    });
     gated.gate.release();
 
     let run = gated.run.wait();

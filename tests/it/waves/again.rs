@@ -77,6 +77,44 @@ fn an_act_is_a_change() {
     assert_says(&shown["what_changed"], &["the act of run"]);
 }
 
+/// Nor does it by naming tenants of a later wave.
+#[test]
+fn a_selection_does_not_pass_by_a_gate() {
+    let (db, schemas, fleet) = fleet_of(4);
+    let fleet = fleet.probe_migrations(1..=2).set(
+        "rollout.waves",
+        json!([{ "name": "canary", "tenants": [schemas[0].clone()], "gate": "manual" }]),
+    );
+    fleet.json(&["migrate"], 5);
+    let part = fleet.json(&["migrate", "--tenant", &schemas[2]], 5);
+    assert_eq!(part["halted"]["by"], "gate");
+    assert_eq!(history(&db, &schemas[2]), [1]);
+    fleet.fleet(&["approve"]).assert_code(0);
+    fleet.json(&["migrate", "--tenant", &schemas[2]], 0);
+    let run = fleet.json(&["migrate"], 0);
+    assert_eq!(run["totals"]["succeeded"], 2);
+}
+
+/// A gate stands though all tenants in front of it are held.
+#[test]
+fn a_wave_that_is_held_keeps_its_gate() {
+    let (db, schemas, fleet) = fleet_of(4);
+    let fleet = fleet.probe_migrations(1..=2).set(
+        "rollout.waves",
+        json!([{ "name": "canary", "tenants": [schemas[0].clone()], "gate": "manual" }]),
+    );
+    fleet
+        .fleet(&["hold", &schemas[0], "--reason", "an audit"])
+        .assert_code(0);
+    let run = fleet.fleet(&["-o", "json", "migrate"]);
+    run.assert_code(5);
+    run.assert_stderr_has("all tenants of wave canary are held");
+    assert_eq!(run.json()["halted"]["by"], "gate");
+    assert_eq!(history(&db, &schemas[1]), [1]);
+    fleet.fleet(&["approve"]).assert_code(0);
+    fleet.json(&["migrate"], 0);
+}
+
 /// A tenant that failed in a wave that somebody has approved all the same does not halt the run again.
 #[test]
 fn an_approved_wave_is_not_judged_again() {
