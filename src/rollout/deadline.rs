@@ -47,6 +47,11 @@ impl Deadline {
         self.at
     }
 
+    /// Whether a run that began with so long a pause would have no time left.
+    pub(super) fn never_fits(&self, pause: Duration) -> bool {
+        pause >= self.room
+    }
+
     /// When the last tenant should be done, and nothing is waited for any more.
     pub fn last_call(&self) -> Instant {
         self.last_call

@@ -182,7 +182,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             .given_up
             .insert(database.clone(), failure.clone());
         if before.is_none() {
-            self.tally.give_up_database();
+            self.tally.need_somebody();
             self.emit(RolloutEvent::DatabaseGivenUp {
                 database: database.clone(),
                 failure: failure.clone(),

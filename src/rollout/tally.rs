@@ -17,7 +17,7 @@ pub(super) struct Tally {
     results: HashMap<TenantId, Arc<TenantResult>>,
     to_migrate: u64,
     gone: u64,
-    gave_up_database: bool,
+    needs_somebody: bool,
     hopeless: usize,
     is_unchecked: bool,
 }
@@ -60,7 +60,7 @@ impl Tally {
             results: HashMap::new(),
             to_migrate: 0,
             gone: 0,
-            gave_up_database: false,
+            needs_somebody: false,
             hopeless: 0,
             is_unchecked: false,
         };
@@ -106,9 +106,10 @@ impl Tally {
         self.is_unchecked = true;
     }
 
-    /// Tenants were left because their database could not be worked on.
-    pub(super) fn give_up_database(&mut self) {
-        self.gave_up_database = true;
+    /// The same command again would not get any further: a database could not be worked on, or a soak is longer
+    /// than all the time up to the deadline.
+    pub(super) fn need_somebody(&mut self) {
+        self.needs_somebody = true;
     }
 
     /// A tenant has its outcome.
@@ -154,7 +155,7 @@ impl Tally {
         );
         let undone = Undone {
             gone: self.gone,
-            needs_somebody: self.gave_up_database || is_futile,
+            needs_somebody: self.needs_somebody || is_futile,
             is_unchecked: self.is_unchecked,
         };
         let (outcome, exit) = verdict(&self.totals, undone, stopped);

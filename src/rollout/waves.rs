@@ -342,11 +342,10 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         self.enter(WaveState::Soaking, None);
         self.waves.phase = Phase::Soaking(until);
         self.tell_wave(|wave| RolloutEvent::WaveSoaking { wave, soak });
-        if self
-            .policy
-            .deadline
-            .is_some_and(|by| until >= by.last_call())
-        {
+        if let Some(by) = self.policy.deadline.filter(|by| until >= by.last_call()) {
+            if by.never_fits(soak) {
+                self.tally.need_somebody();
+            }
             self.begin_stop(Stopped::Deadline, CancelReason::Drain);
         }
         Step::GoOn

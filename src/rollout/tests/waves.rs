@@ -228,10 +228,21 @@ async fn a_wave_whose_check_was_interrupted_is_checked_before_the_next() {
 async fn a_deadline_is_not_soaked_away() {
     let script = two_waves(|wave| wave.terms.soak = Duration::from_mins(10));
     let script = script
-        .tenants(&["a", "b", "c", "d", "e"], &[Does::Work(100)])
-        .deadline(Duration::from_mins(5));
+        .tenants(&["a", "b", "c", "d", "e"], &[Does::Work(180_000)])
+        .deadline(Duration::from_mins(12));
     let told = script.run().await;
     assert_eq!(told.end.summary.exit.code(), 8);
     assert_eq!(told.waves(), ["canary soaking", "rest pending"]);
+    assert!(told.took < Duration::from_mins(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_soak_longer_than_the_deadline_needs_somebody() {
+    let script = two_waves(|wave| wave.terms.soak = Duration::from_mins(10));
+    let script = script
+        .tenants(&["a", "b", "c", "d", "e"], &[Does::Work(100)])
+        .deadline(Duration::from_mins(5));
+    let told = script.run().await;
+    assert_eq!(told.end.summary.exit.code(), 4);
     assert!(told.took < Duration::from_secs(10));
 }
