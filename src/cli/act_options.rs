@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::options::{
-    AtATime, Selection, parse_concurrency, parse_deadline, parse_pattern, parse_wait,
-};
+use super::options::{Selection, parse_pattern};
+use super::run_options::{RunArguments, parse_wait};
 use crate::migration::Version;
 use crate::tenant::TenantPattern;
 
@@ -63,17 +62,9 @@ pub(super) struct RepairArguments {
     #[arg(long)]
     pub(super) dry_run: bool,
 
-    /// Tenants at a time, or auto, instead of execution.concurrency
-    #[arg(long, value_name = "N|auto", value_parser = parse_concurrency)]
-    pub(super) concurrency: Option<AtATime>,
-
-    /// How long to wait for another run to end, instead of control.wait (such as 10m; 0 not at all)
-    #[arg(long, value_name = "DURATION", value_parser = parse_wait)]
-    pub(super) wait: Option<Duration>,
-
-    /// When the process has to be over, from its start on (such as 9m), as for fleet migrate
-    #[arg(long, value_name = "DURATION", value_parser = parse_deadline)]
-    pub(super) deadline: Option<Duration>,
+    /// How it is run.
+    #[command(flatten)]
+    pub(super) running: RunArguments,
 }
 
 /// What the acts have in common that write into histories.

@@ -14,9 +14,10 @@ use super::fleet::{Fleet, Needed};
 use super::lease;
 use super::migrate::{Ending, Order};
 use super::open::find_writable;
-use super::options::{AtATime, Global, Selection};
+use super::options::{Global, Selection};
 use super::output::Output;
 use super::restraints::{self, Windows};
+use super::run_options::AtATime;
 use super::signals::Stop;
 use super::waves::WaveSource;
 use crate::ledger::TakeOver;
@@ -67,11 +68,11 @@ pub(super) async fn repair(
         },
         selection: arguments.named.selection(),
         version: arguments.to,
-        concurrency: arguments.concurrency,
-        wait: arguments.wait,
+        concurrency: arguments.running.concurrency,
+        wait: arguments.running.wait,
         dry_run: arguments.dry_run,
     };
-    let stop = stop.with_deadline(arguments.deadline);
+    let stop = stop.with_deadline(arguments.running.deadline);
     commission.execute(global, output, stop).await
 }
 

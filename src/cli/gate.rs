@@ -9,8 +9,9 @@ use clap::Args;
 
 use super::error::{self, Refusal};
 use super::fleet::{Fleet, Needed};
-use super::options::{Global, Selection, parse_wait};
+use super::options::{Global, Selection};
 use super::output::Output;
+use super::run_options::parse_wait;
 use crate::migration::Version;
 use crate::plan::{Arrival, HistorySnapshot};
 use crate::report::{self, Format, Verbosity};

@@ -12,10 +12,11 @@ use super::deed::Deed;
 use super::fleet::{Fleet, Found, Needed};
 use super::lease;
 use super::open::{find_writable, looking};
-use super::options::{AtATime, Global, MigrateArguments, Selection};
+use super::options::{Global, MigrateArguments, Selection};
 use super::output::Output;
 use super::rehearse::before_migrating;
 use super::restraints::{self, Windows};
+use super::run_options::AtATime;
 use super::signals::Stop;
 use super::stable::{Round, Rounds};
 use super::started_by;
@@ -35,7 +36,7 @@ pub(super) async fn execute(
     output: &Output,
     stop: Stop,
 ) -> anyhow::Result<ExitCode> {
-    let mut stop = stop.with_deadline(arguments.deadline);
+    let mut stop = stop.with_deadline(arguments.running.deadline);
     let opening = Fleet::open(global, Needed::Tenants(&arguments.selection), output);
     let fleet = stop.preparing(opening).await?;
     let code = if arguments.dry_run {
@@ -73,7 +74,7 @@ async fn migrate(
         let finding = find_writable(fleet, &arguments.selection, output);
         let (tenants, ahead) = tokio::join!(finding, lease::look_ahead(fleet));
         let tenants = tenants?;
-        let lease = lease::take(fleet, arguments.wait, ahead, output).await?;
+        let lease = lease::take(fleet, arguments.running.wait, ahead, output).await?;
         Ok((lease, tenants))
     };
     let (lease, tenants) = stop.preparing(prepare).await?;
@@ -91,7 +92,7 @@ async fn migrate(
         },
         selection: arguments.selection.clone(),
         target,
-        concurrency: arguments.concurrency,
+        concurrency: arguments.running.concurrency,
         waves: WaveSource::Asked(arguments.waves.clone(), earlier.clone()),
         what_changed: None,
         windows: Windows::unless(arguments.ignore_windows),
@@ -105,7 +106,7 @@ async fn migrate(
         fleet,
         set: &set,
         selection: &arguments.selection,
-        wait: arguments.wait,
+        wait: arguments.running.wait,
         order,
         output,
     };

@@ -21,6 +21,7 @@ mod plan;
 mod rehearse;
 mod restraints;
 mod resume;
+mod run_options;
 mod runs;
 mod select;
 mod settle;

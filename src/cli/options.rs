@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::gate::GateArguments;
 use super::hold::{HoldArguments, PinArguments, ReleaseArguments};
 use super::listed::Listed;
 use super::rehearse::RehearseArguments;
+use super::run_options::{RunArguments, parse_wait};
 use super::watch::WatchArguments;
 use crate::config;
 use crate::migration::Version;
@@ -49,9 +50,6 @@ pub(super) struct Options {
 
 /// Where the config is looked for.
 pub(super) const DEFAULT_CONFIG: &str = "fleet.yaml";
-
-/// More tenants at a time than any server takes.
-pub(super) const MAX_CONCURRENCY: usize = 1000;
 
 /// What applies to every command.
 #[derive(Args, Debug, Clone)]
@@ -239,42 +237,6 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| "write it as KEY=VALUE".to_owned())
 }
 
-/// Tenants at a time; None where that is to be found out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AtATime(pub(super) Option<NonZeroUsize>);
-
-/// The same bounds as in the config.
-pub(super) fn parse_concurrency(text: &str) -> Result<AtATime, String> {
-    if text == "auto" {
-        return Ok(AtATime(None));
-    }
-    text.parse()
-        .ok()
-        .filter(|number: &NonZeroUsize| number.get() <= MAX_CONCURRENCY)
-        .map(|number| AtATime(Some(number)))
-        .ok_or_else(|| format!("a number from 1 to {MAX_CONCURRENCY}, or auto"))
-}
-
-pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    humantime::parse_duration(text)
-        .map_err(|_| "write it with a unit, such as 10m or 30s".to_owned())
-}
-
-/// More time than any job has, and less than clocks can count.
-const LONGEST_DEADLINE: Duration = Duration::from_hours(24 * 365);
-
-pub(super) fn parse_deadline(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .ok()
-        .filter(|span| !span.is_zero() && *span <= LONGEST_DEADLINE)
-        .ok_or_else(|| {
-            "a time above 0 with a unit, such as 9m or 90s, and at most a year".to_owned()
-        })
-}
-
 /// `fleet migrate`.
 #[expect(clippy::struct_excessive_bools, reason = "flags that are typed")]
 #[derive(Args, Debug)]
@@ -306,18 +268,9 @@ pub(super) struct MigrateArguments {
     #[arg(long)]
     pub(super) ignore_windows: bool,
 
-    /// Tenants at a time, or auto, instead of execution.concurrency
-    #[arg(long, value_name = "N|auto", value_parser = parse_concurrency)]
-    pub(super) concurrency: Option<AtATime>,
-
-    /// How long to wait for another run to end, instead of control.wait (such as 10m; 0 not at all)
-    #[arg(long, value_name = "DURATION", value_parser = parse_wait)]
-    pub(super) wait: Option<Duration>,
-
-    /// When the process has to be over, from its start on (such as 9m): no tenant is started that would
-    /// not be done by then, and exit code 8 says that work remains. A tenant that failed counts more: 4
-    #[arg(long, value_name = "DURATION", value_parser = parse_deadline)]
-    pub(super) deadline: Option<Duration>,
+    /// How it is run.
+    #[command(flatten)]
+    pub(super) running: RunArguments,
 }
 
 /// Who goes first.
@@ -364,18 +317,9 @@ pub(super) struct ResumeArguments {
     #[arg(long)]
     pub(super) ignore_windows: bool,
 
-    /// Tenants at a time, or auto, instead of execution.concurrency
-    #[arg(long, value_name = "N|auto", value_parser = parse_concurrency)]
-    pub(super) concurrency: Option<AtATime>,
-
-    /// How long to wait for another run to end, instead of control.wait (such as 10m; 0 not at all)
-    #[arg(long, value_name = "DURATION", value_parser = parse_wait)]
-    pub(super) wait: Option<Duration>,
-
-    /// When the process has to be over, from its start on (such as 9m): no tenant is started that would
-    /// not be done by then, and exit code 8 says that work remains. A tenant that failed counts more: 4
-    #[arg(long, value_name = "DURATION", value_parser = parse_deadline)]
-    pub(super) deadline: Option<Duration>,
+    /// How it is run.
+    #[command(flatten)]
+    pub(super) running: RunArguments,
 }
 
 /// `fleet plan`.

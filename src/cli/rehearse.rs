@@ -10,11 +10,10 @@ use tokio::time::Instant;
 use super::error::Refusal;
 use super::fleet::{Fleet, Needed};
 use super::open::{find_writable, looking};
-use super::options::{
-    AtATime, Global, MAX_CONCURRENCY, MigrateArguments, Selection, WaveArguments,
-};
+use super::options::{Global, MigrateArguments, Selection, WaveArguments};
 use super::output::Output;
 use super::restraints::{self, Windows};
+use super::run_options::{AtATime, MAX_CONCURRENCY};
 use super::signals::Stop;
 use super::waves;
 use crate::migration::{MigrationSet, Version};
@@ -148,7 +147,7 @@ pub(super) async fn before_migrating(
         at_a_time: fleet.config.rehearsal.concurrency,
         sample: None,
         seed: 0,
-        run: arguments.concurrency.unwrap_or(of_config),
+        run: arguments.running.concurrency.unwrap_or(of_config),
         windows: Windows::unless(arguments.ignore_windows),
         waves: arguments.waves.clone(),
     };

@@ -28,7 +28,7 @@ pub(super) async fn execute(
     output: &Output,
     stop: Stop,
 ) -> anyhow::Result<ExitCode> {
-    let mut stop = stop.with_deadline(arguments.deadline);
+    let mut stop = stop.with_deadline(arguments.running.deadline);
     let opening = Fleet::open(global, Needed::Tenants(&arguments.selection), output);
     let fleet = stop.preparing(opening).await?;
     let code = resume(&fleet, arguments, output, &mut stop).await;
@@ -45,7 +45,7 @@ async fn resume(
     let set = fleet.read_set()?;
     let prepare = async {
         fleet.check_writable().await?;
-        let lease = lease::take(fleet, arguments.wait, None, output).await?;
+        let lease = lease::take(fleet, arguments.running.wait, None, output).await?;
         let Some(run) = run_to_resume(&lease, arguments.run.as_deref()).await? else {
             return Ok(None);
         };
@@ -86,7 +86,7 @@ async fn resume(
         takes_over: left_out.takes_over(),
         selection: arguments.selection.clone(),
         target,
-        concurrency: arguments.concurrency,
+        concurrency: arguments.running.concurrency,
         waves: WaveSource::Left(waves),
         what_changed,
         windows: Windows::unless(arguments.ignore_windows),
