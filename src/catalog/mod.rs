@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::pg::{self, PgError, Pool};
 use crate::shape::{Fingerprint, Shape};
-use crate::tenant::{DatabaseName, SchemaName};
+use crate::tenant::{DatabaseName, RoleTemplate, SchemaName, TenantId};
 
 /// What belongs to a shape.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,15 +31,18 @@ pub struct ShapeOptions {
     pub comments: bool,
     /// Relations that are no part of it in any schema, by name: the history and what fleet keeps beside it.
     pub left_out: Vec<String>,
-    /// The name of a tenant's own role, with `{schema}` and `{database}` in it, so that such roles make no difference.
-    pub own_role: Option<String>,
+    /// Roles that each tenant has of its own: they are written as the template, and make no difference.
+    pub own_roles: Vec<RoleTemplate>,
 }
 
 impl ShapeOptions {
-    fn own_role_of(&self, database: &DatabaseName, schema: &SchemaName) -> Option<String> {
-        let template = self.own_role.as_ref()?;
-        let name = template.replace("{schema}", schema.as_str());
-        Some(name.replace("{database}", database.as_str()))
+    /// A tenant's own roles, and what stands for them in definitions, as a JSON object.
+    fn own_roles_of(&self, tenant: &TenantId) -> String {
+        let roles = self.own_roles.iter().filter_map(|template| {
+            let role = template.role_of(tenant).ok()?;
+            Some((role.as_str().to_owned(), template.to_string().into()))
+        });
+        serde_json::Value::Object(roles.collect()).to_string()
     }
 }
 

@@ -40,6 +40,14 @@ pub(super) enum Refusal {
         /// How many tenants there are.
         found: usize,
     },
+    /// The set could not be applied to an empty schema.
+    #[error("database {database}: there is no reference: {problem}")]
+    NoReference {
+        /// Where it was to be built.
+        database: String,
+        /// Why it is not there.
+        problem: String,
+    },
     /// A server that says nothing, for all the time that there was.
     #[error("a database has not answered within {}", report::duration(*.0))]
     NoAnswer(Duration),
@@ -197,6 +205,7 @@ impl Refusal {
             | Self::EmptyWave(_)
             | Self::Server { .. }
             | Self::Overlap(_)
+            | Self::NoReference { .. }
             | Self::NotEmbedded { .. } => ExitCode::Refused,
             Self::Stopped(StopSignal::Interrupt) => ExitCode::Interrupted,
             Self::Stopped(StopSignal::Terminate) => ExitCode::Terminated,
@@ -212,6 +221,9 @@ impl Refusal {
             | Self::NothingLeftHere { .. } => Some("fleet tenants lists what the config finds"),
             Self::Deadline => Some(
                 "no run was recorded that could be resumed: type the same command again, with more time",
+            ),
+            Self::NoReference { .. } => Some(
+                "the set is applied to an empty schema of its own, which takes CREATE on the database; without --reference tenants are compared with their majority",
             ),
             Self::NothingHeld { .. } => Some("fleet status names those that are"),
             Self::EmptyWave(_) => Some(

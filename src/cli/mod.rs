@@ -18,6 +18,7 @@ mod open;
 mod options;
 mod output;
 mod plan;
+mod reference;
 mod rehearse;
 mod restraints;
 mod resume;
@@ -29,6 +30,7 @@ mod signals;
 mod stable;
 mod status;
 mod tenants;
+mod verify;
 mod watch;
 mod waves;
 
@@ -120,6 +122,9 @@ async fn dispatch(
         }
         Command::Status(arguments) => {
             unless_stopped(watch, status::execute(global, &arguments, output)).await
+        }
+        Command::Verify(arguments) => {
+            Box::pin(verify::execute(global, &arguments, output, stop)).await
         }
         Command::Tenants(arguments) => {
             unless_stopped(watch, tenants::execute(global, &arguments, output)).await

@@ -10,7 +10,7 @@ use super::error::Problem;
 use super::file::{self, File, Text};
 use super::{
     Config, Control, Execution, Migrations, Rollout, Variables, databases, names, rehearsal, roles,
-    throttle, values, variables, waves, windows,
+    throttle, values, variables, verify, waves, windows,
 };
 use crate::rollout::RetryPolicy;
 
@@ -125,6 +125,7 @@ impl Checker<'_> {
         let throttle = throttle::check(self, file.throttle.unwrap_or_default());
         let rehearsal = rehearsal::check(self, file.rehearsal.unwrap_or_default());
         let rollout = self.rollout(file.rollout.unwrap_or_default());
+        let verify = verify::check(self, file.verify.unwrap_or_default());
         Some(Config {
             path: path.to_owned(),
             directory,
@@ -136,6 +137,7 @@ impl Checker<'_> {
             throttle: throttle?,
             rehearsal: rehearsal?,
             rollout: rollout?,
+            verify: verify?,
         })
     }
 

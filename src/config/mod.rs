@@ -17,6 +17,7 @@ mod roles;
 mod throttle;
 mod values;
 mod variables;
+mod verify;
 mod waves;
 mod windows;
 
@@ -35,7 +36,7 @@ use crate::migrator::{RehearsalLimits, TransactionScope};
 use crate::plan::{WaveRule, WindowRule};
 use crate::rollout::{RetryPolicy, ThrottleLimits};
 use crate::run::FailureBudget;
-use crate::tenant::{ApplicationRole, DatabaseName, RoleTemplate, SchemaName};
+use crate::tenant::{ApplicationRole, DatabaseName, RoleTemplate, SchemaName, TenantPattern};
 
 /// Everything that `fleet.yaml` says, checked.
 #[derive(Clone, Debug)]
@@ -60,6 +61,8 @@ pub struct Config {
     pub rehearsal: Rehearsal,
     /// How the whole fleet is.
     pub rollout: Rollout,
+    /// What makes tenants equal.
+    pub verify: Verify,
 }
 
 /// Where fleet keeps its own records.
@@ -192,6 +195,17 @@ pub struct Rollout {
     pub same_failures: u32,
     /// When tenants may be touched; one that no rule is about may be touched at any time.
     pub windows: Vec<WindowRule>,
+}
+
+/// What makes tenants equal.
+#[derive(Clone, Debug)]
+pub struct Verify {
+    /// Whether grants belong to a tenant's shape.
+    pub grants: bool,
+    /// Whether comments do.
+    pub comments: bool,
+    /// Tenants that may differ from the others.
+    pub exclude: Vec<TenantPattern>,
 }
 
 impl Config {

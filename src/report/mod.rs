@@ -34,6 +34,7 @@ mod tenants;
 mod tests;
 mod throttling;
 mod undone;
+mod verify;
 mod watching;
 mod waves;
 mod wording;
@@ -45,7 +46,7 @@ pub use document::{
     holds_released_document, holds_set_document, intent_document, no_failures_document,
     plan_document, refused_by_rehearsal, rehearsal_document, run_document, runless_document,
     runs_document, show_document, status_document, tenants_document, tenants_of_document,
-    write_document,
+    verification_document, write_document,
 };
 pub use failures::{Cause, Statement, cause_names, causes, failures, no_failures, tenant_words};
 pub use gate::{arrived, gate};
@@ -60,6 +61,7 @@ pub use status::status;
 pub use style::{ColorChoice, Invocation, Screen, Stream, Style, shell_word};
 pub use summary::summary;
 pub use tenants::tenants;
+pub use verify::verification;
 pub use watching::Watching;
 pub use waves::approved;
 pub use wording::{duration, some_names};

@@ -27,6 +27,7 @@ mod stopping;
 mod terminal;
 mod throttle;
 mod until_stable;
+mod verify;
 mod watch;
 mod waves;
 mod windows;

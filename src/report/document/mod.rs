@@ -10,6 +10,7 @@ mod pace;
 mod plan;
 mod rehearsal;
 mod run;
+mod verify;
 mod waves;
 
 use std::io::{self, Write};
@@ -27,6 +28,7 @@ pub(super) use rehearsal::RehearsedRow;
 pub use rehearsal::{refused_by_rehearsal, rehearsal_document};
 pub use run::{Complaint, run_document, runless_document};
 pub(super) use run::{TenantKey, TenantRow};
+pub use verify::verification_document;
 pub use waves::approved_document;
 pub(super) use waves::{HaltRow, WaveEvent};
 
