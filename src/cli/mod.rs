@@ -11,6 +11,7 @@ mod failures;
 mod fleet;
 mod gate;
 mod hold;
+mod isolation;
 mod lease;
 mod listed;
 mod migrate;
@@ -29,6 +30,7 @@ mod signals;
 mod stable;
 mod status;
 mod tenants;
+mod verify;
 mod watch;
 mod waves;
 
@@ -120,6 +122,9 @@ async fn dispatch(
         }
         Command::Status(arguments) => {
             unless_stopped(watch, status::execute(global, &arguments, output)).await
+        }
+        Command::Verify(arguments) => {
+            unless_stopped(watch, verify::execute(global, &arguments, output)).await
         }
         Command::Tenants(arguments) => {
             unless_stopped(watch, tenants::execute(global, &arguments, output)).await

@@ -15,6 +15,7 @@ use super::hold::{HoldArguments, PinArguments, ReleaseArguments};
 use super::listed::Listed;
 use super::rehearse::RehearseArguments;
 use super::run_options::{RunArguments, parse_wait};
+use super::verify::VerifyArguments;
 use super::watch::WatchArguments;
 use crate::config;
 use crate::migration::Version;
@@ -148,6 +149,8 @@ pub(super) enum Command {
     Watch(WatchArguments),
     /// Say whether every tenant is at a version, for a program that must not start before
     Gate(GateArguments),
+    /// Prove that no tenant reaches another; writes nothing anywhere
+    Verify(VerifyArguments),
     /// List the tenants that the config finds
     Tenants(TenantsArguments),
     /// Rebuild the ledger from the tenants' histories and report where they disagreed

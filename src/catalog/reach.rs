@@ -1,0 +1,89 @@
+//! What of one tenant reaches another, of all tenants of a database at once: one pass over each catalogue, filtered
+//! by the server, in one transaction that sees one moment. Every role may read what is asked for.
+
+mod dependencies;
+mod functions;
+mod privileges;
+mod roles;
+
+use std::collections::HashSet;
+
+use tokio_postgres::Client;
+
+use crate::pg::{self, PgError, Pool};
+use crate::reach::{Principal, Reach};
+use crate::tenant::{DatabaseName, RoleName, SchemaName};
+
+/// What is asked of one database.
+#[derive(Clone, Debug, Default)]
+pub struct ReachQuestion {
+    /// All of its tenants: who is left out counts as shared.
+    pub tenants: Vec<SchemaName>,
+    /// Roles that belong to one of them, whether they exist or not.
+    pub principals: Vec<Principal>,
+    /// Roles of the application that all of them share.
+    pub applications: Vec<RoleName>,
+}
+
+/// What was found in one database.
+#[derive(Debug, Default)]
+pub struct ReachAnswer {
+    /// By whom what is reached.
+    pub reaches: Vec<Reach>,
+    /// Roles of the question that do not exist.
+    pub missing: HashSet<RoleName>,
+}
+
+/// Common to all questions: the tenants, `$1`, and with them every schema that is not PostgreSQL's own.
+const PLACES: &str = "
+    tenant AS (
+        SELECT n.oid, n.nspname, n.nspowner, n.nspacl
+        FROM pg_catalog.unnest($1::pg_catalog.name[]) AS asked(name)
+        JOIN pg_catalog.pg_namespace n ON n.nspname = asked.name
+    ),
+    place AS (
+        SELECT n.oid, n.nspname, t.oid IS NOT NULL AS is_tenant
+        FROM pg_catalog.pg_namespace n LEFT JOIN tenant t ON t.oid = n.oid
+        WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    )";
+
+/// Looks through a database.
+///
+/// # Errors
+/// No connection, or a catalogue that could not be read.
+pub async fn read_reaches(
+    pool: &Pool,
+    database: &DatabaseName,
+    question: &ReachQuestion,
+) -> Result<ReachAnswer, PgError> {
+    let client = pg::checkout(pool, database).await?;
+    let looked = look(&client, question).await;
+    if looked.is_err() {
+        // its transaction is still open
+        pg::discard(client);
+    }
+    looked.map_err(|error| {
+        let what = format!("database {database}: looking for what reaches another tenant");
+        PgError::query(what, error)
+    })
+}
+
+async fn look(
+    client: &Client,
+    question: &ReachQuestion,
+) -> Result<ReachAnswer, tokio_postgres::Error> {
+    // compiling costs more than these queries, which the planner takes for far dearer than they are
+    client
+        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off")
+        .await?;
+    let names: Vec<&str> = question.tenants.iter().map(SchemaName::as_str).collect();
+    let (standings, missing) = roles::standings(client, question).await?;
+    let mut reaches = privileges::grants(client, &names, &standings).await?;
+    reaches.extend(privileges::default_privileges(client, &names, &standings).await?);
+    reaches.extend(dependencies::reaches(client, &names).await?);
+    reaches.extend(functions::texts(client, &names).await?);
+    reaches.extend(functions::search_paths(client, &names).await?);
+    client.batch_execute("COMMIT").await?;
+    reaches.extend(standings.reaches);
+    Ok(ReachAnswer { reaches, missing })
+}
