@@ -10,7 +10,8 @@ use std::collections::HashSet;
 
 use tokio_postgres::Client;
 
-use crate::pg::{self, PgError, Pool};
+use super::CatalogError;
+use crate::pg::{self, Pool};
 use crate::reach::{Principal, Reach};
 use crate::tenant::{DatabaseName, RoleName, SchemaName};
 
@@ -55,16 +56,16 @@ pub async fn read_reaches(
     pool: &Pool,
     database: &DatabaseName,
     question: &ReachQuestion,
-) -> Result<ReachAnswer, PgError> {
+) -> Result<ReachAnswer, CatalogError> {
     let client = pg::checkout(pool, database).await?;
     let looked = look(&client, question).await;
     if looked.is_err() {
         // its transaction is still open
         pg::discard(client);
     }
-    looked.map_err(|error| {
-        let what = format!("database {database}: looking for what reaches another tenant");
-        PgError::query(what, error)
+    looked.map_err(|cause| CatalogError::Query {
+        database: database.clone(),
+        cause,
     })
 }
 
