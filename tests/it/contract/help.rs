@@ -57,6 +57,7 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("failures", &["[RUN]", "--tenants-of <CAUSE>"]),
     ("watch", &["[RUN]"]),
     ("gate", &["--min-version <VERSION>", "--wait <DURATION>"]),
+    ("verify", &["--isolation"]),
     ("embedded", &["start", "stop", "url"]),
     ("init", &[]),
 ];
@@ -75,6 +76,7 @@ fn help_lists_every_command() {
         "failures",
         "watch",
         "gate",
+        "verify",
         "tenants",
         "reconcile",
         "repair",
@@ -101,6 +103,7 @@ fn each_commands_help_names_its_flags() {
         "status",
         "resume",
         "tenants",
+        "verify",
         "reconcile",
         "hold",
         "pin",
