@@ -17,6 +17,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("inventory", 2, &["tenant"]),
     ("source", 2, &["migration", "sql"]),
     ("history", 2, &["migration", "pg", "plan", "tenant"]),
+    ("catalog", 2, &["pg", "plan", "run", "tenant"]),
     ("check", 2, &["pg", "run", "tenant"]),
     (
         "migrator",
@@ -54,6 +55,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
         "report",
         4,
         &[
+            "catalog",
             "ledger",
             "migration",
             "plan",
@@ -72,6 +74,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
         "cli",
         5,
         &[
+            "catalog",
             "check",
             "config",
             "crash",
@@ -96,6 +99,7 @@ const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("run", "tenant", "a word made of words"),
     ("run", "migration", "a word made of words"),
     ("history", "pg", "every adapter connects through pg"),
+    ("catalog", "pg", "every adapter connects through pg"),
     ("check", "pg", "every adapter connects through pg"),
     ("migrator", "pg", "every adapter connects through pg"),
     ("ledger", "pg", "every adapter connects through pg"),

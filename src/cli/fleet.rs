@@ -202,12 +202,12 @@ impl Fleet {
     }
 
     /// The databases that the command is about.
-    fn needed(&self) -> impl Iterator<Item = (&config::Database, &OpenDatabase)> {
+    pub(super) fn needed(&self) -> impl Iterator<Item = (&config::Database, &OpenDatabase)> {
         let all = self.config.databases.iter().zip(&self.databases);
         all.filter(|(_, open)| open.is_needed)
     }
 
-    async fn find(
+    pub(super) async fn find(
         &self,
         config: &config::Database,
         open: &OpenDatabase,
@@ -367,6 +367,7 @@ impl Fleet {
         let settings = MigrationSettings {
             scope: execution.transaction,
             history_table: self.config.migrations.history_table.clone(),
+            roles: self.isolating_roles(),
             lock_timeout: execution.lock_timeout,
             statement_timeout: execution.statement_timeout,
             index_build_timeout: execution.index_build_timeout,

@@ -10,6 +10,7 @@ mod error;
 mod failures;
 mod fleet;
 mod gate;
+mod guards;
 mod hold;
 mod lease;
 mod listed;
@@ -21,6 +22,7 @@ mod plan;
 mod rehearse;
 mod restraints;
 mod resume;
+mod roles;
 mod run_options;
 mod runs;
 mod select;
@@ -140,6 +142,9 @@ async fn dispatch(
         Command::Watch(arguments) => watch::execute(global, &arguments, output, watch).await,
         Command::Reconcile(arguments) => {
             unless_stopped(watch, control::reconcile(global, &arguments, output)).await
+        }
+        Command::Roles(arguments) => {
+            unless_stopped(watch, roles::execute(global, &arguments, output)).await
         }
         Command::Settle(arguments) => {
             unless_stopped(watch, settle::execute(global, &arguments, output)).await

@@ -14,6 +14,7 @@ use super::gate::GateArguments;
 use super::hold::{HoldArguments, PinArguments, ReleaseArguments};
 use super::listed::Listed;
 use super::rehearse::RehearseArguments;
+use super::roles::RolesArguments;
 use super::run_options::{RunArguments, parse_wait};
 use super::watch::WatchArguments;
 use crate::config;
@@ -168,6 +169,8 @@ pub(super) enum Command {
     Pin(PinArguments),
     /// End holds and pins of tenants
     Release(ReleaseArguments),
+    /// Give each tenant a role that owns its schema and nothing else (execution.isolation: role)
+    Roles(RolesArguments),
     /// Create or upgrade the control schema (migrate does it too)
     Init,
     /// The private local PostgreSQL server behind `url: embedded`

@@ -26,7 +26,7 @@ use crate::migration::{Migration, MigrationSet, SessionUse, TransactionMode, Ver
 use crate::pg::{self, CancelHandle, Pool};
 use crate::plan::{HistorySnapshot, VersionColumn};
 use crate::run::{Failure, FailureClass, Progress};
-use crate::tenant::{DatabaseName, SchemaName};
+use crate::tenant::{DatabaseName, RoleTemplate, SchemaName, TenantId};
 
 /// One database that holds tenants.
 pub struct TenantDatabase {
@@ -45,6 +45,8 @@ pub struct MigrationSettings {
     pub scope: TransactionScope,
     /// The history table's bare name.
     pub history_table: String,
+    /// The roles that the tenants' migrations run as; None: all of them run as fleet's own.
+    pub roles: Option<RoleTemplate>,
     /// Waiting for a lock; zero waits for ever.
     pub lock_timeout: Duration,
     /// Running one statement; zero is without limit.
@@ -107,11 +109,13 @@ impl RefineryMigrator {
     pub(super) fn envelope(
         &self,
         database: &TenantDatabase,
-        schema: &SchemaName,
+        tenant: &TenantId,
         ground: &Ground,
     ) -> Envelope {
+        let roles = self.settings.roles.as_ref();
         Envelope {
-            schema: schema.clone(),
+            schema: tenant.schema.clone(),
+            role: roles.map(|roles| roles.of(tenant)),
             shared: database.search_path.clone(),
             history_table: self.settings.history_table.clone(),
             setup: ground.setup,
@@ -210,7 +214,7 @@ impl RefineryMigrator {
         let mut tenant = TenantConnection {
             cancel: CancelHandle::of(&connection, database.pool.url()),
             abort,
-            envelope: self.envelope(database, schema, &ground),
+            envelope: self.envelope(database, &assignment.tenant.id, &ground),
             expected: ExpectedHead::of(history),
             history: Vec::new(),
             pending: VecDeque::new(),

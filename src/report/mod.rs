@@ -22,6 +22,7 @@ mod plan;
 mod progress;
 mod rehearsal;
 mod rehearsing;
+mod roles;
 mod runs;
 mod safety;
 mod sink;
@@ -43,7 +44,7 @@ pub use detail::{Recorded, status_detail};
 pub use document::{
     Complaint, approved_document, failures_document, gate_document, gate_line,
     holds_released_document, holds_set_document, intent_document, no_failures_document,
-    plan_document, refused_by_rehearsal, rehearsal_document, run_document, runless_document,
+    plan_document, refused_by_rehearsal, rehearsal_document, run_document, runless_document, roles_applied_document, roles_plan_document,
     runs_document, show_document, status_document, tenants_document, tenants_of_document,
     write_document,
 };
@@ -53,6 +54,7 @@ pub use hold::{HoldNews, holds_released, holds_set, tenants_are};
 pub use plan::plan;
 pub use rehearsal::{rehearsal, rehearsal_headline, rehearsed_failures};
 pub use rehearsing::RehearsalProgress;
+pub use roles::{RoleOutcome, RolePlan, RoleResult, roles_applied, roles_plan};
 pub use runs::{runs, show};
 pub use safety::Stepwise;
 pub use sink::to_stdout;

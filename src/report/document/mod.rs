@@ -9,6 +9,7 @@ mod ledger;
 mod pace;
 mod plan;
 mod rehearsal;
+mod roles;
 mod run;
 mod waves;
 
@@ -25,6 +26,7 @@ pub(super) use pace::PaceRow;
 pub use plan::{plan_document, status_document};
 pub(super) use rehearsal::RehearsedRow;
 pub use rehearsal::{refused_by_rehearsal, rehearsal_document};
+pub use roles::{roles_applied_document, roles_plan_document};
 pub use run::{Complaint, run_document, runless_document};
 pub(super) use run::{TenantKey, TenantRow};
 pub use waves::approved_document;

@@ -1,0 +1,7 @@
+//! What the catalogue says of many tenants: set-based, in bounded batches, and never through `information_schema`.
+
+mod roles;
+
+pub use roles::{
+    ApplyError, Change, Facts, Neighbours, Wanted, apply, changes, read_facts, read_gaps,
+};
