@@ -14,7 +14,7 @@ pub use facts::{Facts, read_facts};
 pub use statements::{Change, changes};
 
 use crate::plan::Gap;
-use crate::tenant::SchemaName;
+use crate::tenant::{RoleName, SchemaName};
 
 /// Tenants that are looked at in one query.
 const BATCH: usize = 2000;
@@ -25,7 +25,7 @@ pub struct Wanted {
     /// The tenant's schema.
     pub schema: SchemaName,
     /// The role's name.
-    pub role: String,
+    pub role: RoleName,
 }
 
 /// The columns of a query about tenants.

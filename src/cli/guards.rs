@@ -1,6 +1,6 @@
 //! Whether the database keeps each tenant's migrations inside of their tenant, where the config asks for that.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Context;
 
@@ -11,7 +11,7 @@ use crate::config::{self, Isolation};
 use crate::inventory::{self, DatabaseIdentity};
 use crate::pg::{self, PgError};
 use crate::plan::{Gap, Plan, Unguarded};
-use crate::tenant::{DatabaseName, MAX_IDENTIFIER_BYTES, Presence, RoleTemplate, Tenant, TenantId};
+use crate::tenant::{DatabaseName, Presence, RoleName, RoleTemplate, SchemaName, Tenant, TenantId};
 
 /// How many tenants a refusal names.
 const NAMED: usize = 3;
@@ -51,23 +51,26 @@ impl Fleet {
             if tenant.presence == Presence::Absent {
                 continue;
             }
-            let role = template.of(&tenant.id);
-            let problem = bad_name(&role).or_else(|| {
-                let other = shared.get(&tenant.id)?;
-                Some(format!(
-                    "{other} would have the same role: put {{database}} and {{schema}} into roles.tenant"
-                ))
-            });
-            if let Some(problem) = problem {
-                let gaps = vec![Gap::BadName(problem)];
-                let unguarded = Unguarded { role, gaps };
-                roles.refused.insert(tenant.id.clone(), unguarded);
-            } else {
-                let of_database = roles.wanted.entry(tenant.id.database.clone()).or_default();
-                of_database.push(Wanted {
-                    schema: tenant.id.schema.clone(),
-                    role,
-                });
+            let name = template.role_of(&tenant.id);
+            let problem = match &name {
+                Err(problem) => Some(problem.to_string()),
+                Ok(_) => shared.get(&tenant.id).map(|other| {
+                    format!("{other} would have the same role: put {{database}} into roles.tenant")
+                }),
+            };
+            match (name, problem) {
+                (Ok(role), None) => {
+                    let of_database = roles.wanted.entry(tenant.id.database.clone()).or_default();
+                    let schema = tenant.id.schema.clone();
+                    of_database.push(Wanted { schema, role });
+                }
+                (name, problem) => {
+                    let unguarded = Unguarded {
+                        role: name.map_or_else(|_| template.to_string(), |role| role.to_string()),
+                        gaps: vec![Gap::BadName(problem.unwrap_or_default())],
+                    };
+                    roles.refused.insert(tenant.id.clone(), unguarded);
+                }
             }
         }
         Ok(roles)
@@ -79,9 +82,11 @@ impl Fleet {
         template: &RoleTemplate,
         all: &[&Tenant],
     ) -> anyhow::Result<HashMap<TenantId, TenantId>> {
-        let mut by_role: BTreeMap<String, Vec<&TenantId>> = BTreeMap::new();
+        let mut by_role: BTreeMap<RoleName, Vec<&TenantId>> = BTreeMap::new();
         for tenant in all {
-            by_role.entry(template.of(&tenant.id)).or_default().push(&tenant.id);
+            if let Ok(role) = template.role_of(&tenant.id) {
+                by_role.entry(role).or_default().push(&tenant.id);
+            }
         }
         by_role.retain(|_, tenants| tenants.len() > 1);
         let mut shared = HashMap::new();
@@ -116,10 +121,12 @@ impl Fleet {
     pub(super) fn neighbours(&self, config: &config::Database, found: &Found) -> Neighbours {
         let all = found.selected.iter().chain(&found.others);
         let of_database: Vec<&Tenant> = all.filter(|t| t.id.database == config.name).collect();
-        let roles = of_database.iter().map(|tenant| self.role_template().of(&tenant.id));
+        let roles = of_database
+            .iter()
+            .filter_map(|tenant| self.role_template().role_of(&tenant.id).ok());
         Neighbours {
             shared: config.search_path.clone(),
-            roles: roles.collect::<HashSet<String>>(),
+            roles: roles.map(|role| role.as_str().to_owned()).collect(),
             schemas: of_database.iter().map(|t| t.id.schema.clone()).collect(),
         }
     }
@@ -142,7 +149,7 @@ impl Fleet {
                         database: open.name.clone(),
                         schema: schema.clone(),
                     };
-                    let role = role.clone();
+                    let role = role.to_string();
                     unguarded.insert(id, Unguarded { role, gaps });
                 }
             }
@@ -175,7 +182,7 @@ async fn read_gaps(
     open: &OpenDatabase,
     wanted: &[Wanted],
     shared: &[String],
-) -> anyhow::Result<HashMap<crate::tenant::SchemaName, Vec<Gap>>> {
+) -> anyhow::Result<HashMap<SchemaName, Vec<Gap>>> {
     let client = pg::checkout(&open.pool, &open.name).await?;
     let gaps = catalog::read_gaps(&client, wanted, shared).await;
     let asking = || format!("database {}: finding out who owns its tenants", open.name);
@@ -188,7 +195,10 @@ fn refusal(unguarded: &HashMap<TenantId, Unguarded>, of: usize) -> Refusal {
     let named = sorted.iter().take(NAMED);
     let mut names: Vec<String> = named.map(|(id, why)| format!("{id}: {why}")).collect();
     if sorted.len() > NAMED {
-        names.push(format!("and {} more (fleet doctor -v)", sorted.len() - NAMED));
+        names.push(format!(
+            "and {} more (fleet doctor -v)",
+            sorted.len() - NAMED
+        ));
     }
     Refusal::Unguarded {
         unguarded: sorted.len(),
@@ -196,16 +206,4 @@ fn refusal(unguarded: &HashMap<TenantId, Unguarded>, of: usize) -> Refusal {
         names: names.join("\n  "),
         hint: sorted.first().map_or("", |(_, why)| why.hint()),
     }
-}
-
-/// Why no role can have this name.
-fn bad_name(role: &str) -> Option<String> {
-    if role.len() > MAX_IDENTIFIER_BYTES {
-        return Some(format!(
-            "the name is {} bytes long, and PostgreSQL cuts names after {MAX_IDENTIFIER_BYTES}",
-            role.len()
-        ));
-    }
-    let is_reserved = role.starts_with("pg_") || matches!(role, "public" | "none" | "");
-    is_reserved.then(|| "the name is reserved by PostgreSQL".to_owned())
 }

@@ -110,7 +110,7 @@ async fn plans(fleet: &Fleet, found: &Found) -> anyhow::Result<Vec<RolePlan>> {
             let by_hand = gaps.iter().filter(|gap| !gap.is_mended_by_fleet());
             plans.push(RolePlan {
                 tenant,
-                role: facts.wanted.role.clone(),
+                role: facts.wanted.role.to_string(),
                 changes: catalog::changes(facts, &near.roles),
                 by_hand: by_hand.cloned().collect(),
                 notes: facts.notes(),
@@ -144,7 +144,7 @@ async fn apply(fleet: &Fleet, selection: &Selection, output: &Output) -> anyhow:
             let outcome = one_tenant(fleet, &open.pool, &tenant, wanted, &near).await;
             results.push(RoleResult {
                 tenant,
-                role: wanted.role.clone(),
+                role: wanted.role.to_string(),
                 outcome,
             });
         }
@@ -182,7 +182,11 @@ async fn one_tenant(
             Err(ApplyError::ByHand(gaps)) => return RoleOutcome::ByHand(gaps),
             Err(ApplyError::Failed(failure)) => failure,
         };
-        let pause = fleet.config.execution.retry.pause_after(attempt, fastrand::f64());
+        let pause = fleet
+            .config
+            .execution
+            .retry
+            .pause_after(attempt, fastrand::f64());
         match pause {
             Some(pause) if failure.class == FailureClass::Transient => {
                 tokio::time::sleep(pause).await;

@@ -13,7 +13,7 @@ use super::repair::DueFix;
 use super::role::RoleScope;
 use crate::migration::{Migration, Place, Version};
 use crate::plan::{self, HistorySnapshot, VersionColumn};
-use crate::tenant::{SchemaName, quote_identifier, quote_literal};
+use crate::tenant::{RoleName, SchemaName, quote_identifier, quote_literal};
 
 /// What a guard says when it refuses. The server echoes the text inside its own, localised message.
 pub(super) const GUARD_MARK: &str = "fleet_guard:";
@@ -24,7 +24,7 @@ pub(super) struct Envelope {
     /// The tenant's schema.
     pub(super) schema: SchemaName,
     /// The role that its migrations run as, where that is another one than fleet's own.
-    pub(super) role: Option<String>,
+    pub(super) role: Option<RoleName>,
     /// Shared schemas behind it.
     pub(super) shared: Vec<String>,
     /// The history table's bare name.
@@ -314,7 +314,7 @@ impl Envelope {
     /// Creates the schema, where that is asked for.
     pub(super) fn create_schema(&self) -> Option<String> {
         let create = || {
-            let owner = self.role.as_deref().map(quote_identifier);
+            let owner = self.role.as_ref().map(RoleName::quoted);
             let owner = owner.map_or_else(String::new, |role| format!(" AUTHORIZATION {role}"));
             format!(
                 "CREATE SCHEMA IF NOT EXISTS {}{owner}",

@@ -64,7 +64,7 @@ fn a_statement_is_found_by_its_number_and_a_character_by_its_position() {
 fn every_file_begins_as_the_tenant_s_role() {
     let (a, b) = (migration("V1__a", "one", 1), migration("V2__b", "two", 1));
     let of_tenant = Envelope {
-        role: Some("te'nant\"_owner".to_owned()),
+        role: Some(RoleName::parse("te'nant\"_owner").unwrap()),
         ..envelope(Setup::Schema)
     };
     let message = of_tenant.message(&pieces(&a, &b), ExpectedHead(None), "now");

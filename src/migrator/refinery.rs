@@ -111,11 +111,14 @@ impl RefineryMigrator {
         database: &TenantDatabase,
         tenant: &TenantId,
         ground: &Ground,
-    ) -> Envelope {
+    ) -> Result<Envelope, Box<Failure>> {
         let roles = self.settings.roles.as_ref();
-        Envelope {
+        let role = roles.map(|roles| roles.role_of(tenant)).transpose();
+        let role =
+            role.map_err(|error| Failure::new(FailureClass::Permanent, error.to_string()))?;
+        Ok(Envelope {
             schema: tenant.schema.clone(),
-            role: roles.map(|roles| roles.of(tenant)),
+            role,
             shared: database.search_path.clone(),
             history_table: self.settings.history_table.clone(),
             setup: ground.setup,
@@ -124,7 +127,7 @@ impl RefineryMigrator {
             statement_timeout_ms: self.settings.statement_timeout.as_millis(),
             settings: database.pool.transaction_settings().to_vec(),
             nonce: fastrand::u64(..),
-        }
+        })
     }
 
     /// `column` is that of an empty history.
@@ -211,10 +214,12 @@ impl RefineryMigrator {
         } = attempt;
         let (schema, history) = (&assignment.tenant.id.schema, &look.history);
         let ground = self.ground(history, look.column);
+        let envelope = self.envelope(database, &assignment.tenant.id, &ground);
+        let envelope = envelope.map_err(|failure| untouched(MigrateErrorCause::Failed(failure)))?;
         let mut tenant = TenantConnection {
             cancel: CancelHandle::of(&connection, database.pool.url()),
             abort,
-            envelope: self.envelope(database, &assignment.tenant.id, &ground),
+            envelope,
             expected: ExpectedHead::of(history),
             history: Vec::new(),
             pending: VecDeque::new(),

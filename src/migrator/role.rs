@@ -5,7 +5,7 @@ use tokio_postgres::error::SqlState;
 
 use super::message::{Envelope, GUARD_MARK};
 use crate::run::Failure;
-use crate::tenant::{quote_identifier, quote_literal};
+use crate::tenant::quote_literal;
 
 /// How long a role is taken on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,16 +23,16 @@ impl Envelope {
             RoleScope::Transaction => "LOCAL ",
             RoleScope::Session => "",
         };
-        let role = self.role.as_deref()?;
-        Some(format!("SET {local}ROLE {}", quote_identifier(role)))
+        let role = self.role.as_ref()?.quoted();
+        Some(format!("SET {local}ROLE {role}"))
     }
 
     /// In SQL: what the guard says where somebody else than the tenant's role is at work by now.
     pub(super) fn is_other_role(&self) -> String {
-        self.role.as_deref().map_or_else(String::new, |role| {
+        self.role.as_ref().map_or_else(String::new, |role| {
             format!(
                 "WHEN current_user IS DISTINCT FROM {} THEN '{GUARD_MARK}role' ",
-                quote_literal(role)
+                quote_literal(role.as_str())
             )
         })
     }
@@ -41,7 +41,7 @@ impl Envelope {
     pub(super) fn tell_of_role(&self, failure: &mut Failure) {
         let is_refused =
             failure.sqlstate.as_deref() == Some(SqlState::INSUFFICIENT_PRIVILEGE.code());
-        let Some(role) = self.role.as_deref().filter(|_| is_refused) else {
+        let Some(role) = self.role.as_ref().filter(|_| is_refused) else {
             return;
         };
         failure.hint = Some(format!(

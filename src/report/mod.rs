@@ -44,9 +44,9 @@ pub use detail::{Recorded, status_detail};
 pub use document::{
     Complaint, approved_document, failures_document, gate_document, gate_line,
     holds_released_document, holds_set_document, intent_document, no_failures_document,
-    plan_document, refused_by_rehearsal, rehearsal_document, run_document, runless_document, roles_applied_document, roles_plan_document,
-    runs_document, show_document, status_document, tenants_document, tenants_of_document,
-    write_document,
+    plan_document, refused_by_rehearsal, rehearsal_document, roles_applied_document,
+    roles_plan_document, run_document, runless_document, runs_document, show_document,
+    status_document, tenants_document, tenants_of_document, write_document,
 };
 pub use failures::{Cause, Statement, cause_names, causes, failures, no_failures, tenant_words};
 pub use gate::{arrived, gate};

@@ -78,7 +78,10 @@ pub fn roles_plan(out: &mut dyn Write, plans: &[RolePlan], style: Style) -> io::
         let head = format!("-- {}: role {}", plan.tenant, clean(&plan.role));
         writeln!(out, "{}", style.paint(Tone::Strong, &head))?;
         for gap in &plan.by_hand {
-            let text = format!("-- by hand, before fleet does anything: {gap} ({})", gap.hint());
+            let text = format!(
+                "-- by hand, before fleet does anything: {gap} ({})",
+                gap.hint()
+            );
             writeln!(out, "{}", style.paint(Tone::Failure, &clean(&text)))?;
         }
         for note in &plan.notes {
@@ -119,7 +122,9 @@ pub fn roles_applied(
     if verbosity == Verbosity::Quiet && failed.is_empty() {
         return Ok(());
     }
-    let done = results.iter().filter(|r| matches!(r.outcome, RoleOutcome::Done(_)));
+    let done = results
+        .iter()
+        .filter(|r| matches!(r.outcome, RoleOutcome::Done(_)));
     let done: Vec<&TenantId> = done.map(|result| &result.tenant).collect();
     let (sign, tone) = if failed.is_empty() {
         ("✓", Tone::Success)
@@ -145,7 +150,12 @@ pub fn roles_applied(
     for result in failed.iter().take(shown) {
         let (why, hint) = why(result);
         let head = format!("- {}", result.tenant);
-        writeln!(out, "{}: {}", style.paint(Tone::Warning, &head), clean(&why))?;
+        writeln!(
+            out,
+            "{}: {}",
+            style.paint(Tone::Warning, &head),
+            clean(&why)
+        )?;
         if let Some(hint) = hint {
             fact(out, "hint", &clean(&hint), style)?;
         }

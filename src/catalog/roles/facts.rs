@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::{Columns, IS_OF_EXTENSION, OBJECTS, WANTED, Wanted};
-use crate::tenant::SchemaName;
+use crate::tenant::{RoleName, SchemaName};
 
 /// From this version on a membership has options, and whoever makes a role is not yet a member.
 pub(super) const MEMBERSHIP_HAS_OPTIONS: i32 = 160_000;
@@ -179,7 +179,7 @@ fn beginning(row: &Row) -> Option<(String, Facts)> {
     let facts = Facts {
         wanted: Wanted {
             schema: SchemaName::parse(&schema).ok()?,
-            role: row.get(1),
+            role: RoleName::parse(row.get(1)).ok()?,
         },
         has_role: row.get(2),
         schema_owner: name.map(|name| Owner {

@@ -31,7 +31,7 @@ impl Changes {
 /// none of them is left anything of another one's.
 pub fn changes(facts: &Facts, tenant_roles: &HashSet<String>) -> Vec<Change> {
     let mut changes = Changes {
-        role: quote_identifier(&facts.wanted.role),
+        role: facts.wanted.role.quoted(),
         schema: facts.wanted.schema.quoted(),
         all: Vec::new(),
     };
@@ -160,7 +160,7 @@ impl Changes {
         let of_givers = facts.defaults.iter();
         let of_givers = of_givers.filter(|one| givers.contains(&one.owner));
         let of_givers: Vec<&DefaultPrivilege> = of_givers.collect();
-        for sql in defaults(&of_givers, &self.role, &facts.wanted.role) {
+        for sql in defaults(&of_givers, &self.role, facts.wanted.role.as_str()) {
             self.push(PURPOSE, sql);
         }
     }
@@ -239,13 +239,13 @@ fn kind_of_default(kind: char) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::catalog::Wanted;
-    use crate::tenant::SchemaName;
+    use crate::tenant::{RoleName, SchemaName};
 
     fn facts() -> Facts {
         Facts {
             wanted: Wanted {
                 schema: SchemaName::parse("acme").unwrap(),
-                role: "acme_owner".to_owned(),
+                role: RoleName::parse("acme_owner").unwrap(),
             },
             has_role: true,
             schema_owner: None,
