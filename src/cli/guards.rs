@@ -192,8 +192,8 @@ async fn read_gaps(
 fn refusal(unguarded: &HashMap<TenantId, Unguarded>, of: usize) -> Refusal {
     let mut sorted: Vec<_> = unguarded.iter().collect();
     sorted.sort_by_key(|(id, _)| *id);
-    let named = sorted.iter().take(NAMED);
-    let mut names: Vec<String> = named.map(|(id, why)| format!("{id}: {why}")).collect();
+    let some = sorted.iter().take(NAMED);
+    let mut names: Vec<String> = some.map(|(id, why)| format!("{id}: {why}")).collect();
     if sorted.len() > NAMED {
         names.push(format!(
             "and {} more (fleet doctor -v)",

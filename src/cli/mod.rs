@@ -5,6 +5,7 @@ mod acts;
 mod approve;
 mod control;
 mod deed;
+mod doctor;
 mod embedded;
 mod error;
 mod failures;
@@ -146,6 +147,7 @@ async fn dispatch(
         Command::Roles(arguments) => {
             unless_stopped(watch, roles::execute(global, &arguments, output)).await
         }
+        Command::Doctor => unless_stopped(watch, doctor::execute(global, output)).await,
         Command::Settle(arguments) => {
             unless_stopped(watch, settle::execute(global, &arguments, output)).await
         }

@@ -171,6 +171,8 @@ pub(super) enum Command {
     Release(ReleaseArguments),
     /// Give each tenant a role that owns its schema and nothing else (execution.isolation: role)
     Roles(RolesArguments),
+    /// Look whether databases, roles and limits are what the config asks for; writes nothing anywhere
+    Doctor,
     /// Create or upgrade the control schema (migrate does it too)
     Init,
     /// The private local PostgreSQL server behind `url: embedded`

@@ -284,21 +284,22 @@ impl fmt::Display for Refusal {
                 f,
                 "version {version} does not fit the history table's integer column"
             ),
-            Self::Unguarded(unguarded) => {
-                write!(f, "not guarded by the database: {unguarded}")
-            }
             Self::AppliedAlready(_)
             | Self::NotNext { .. }
             | Self::HasHistory { .. }
-            | Self::NothingThere => self.write_why_no_act(f),
+            | Self::NothingThere
+            | Self::Unguarded(_) => self.write_why_not_so(f),
         }
     }
 }
 
 impl Refusal {
-    /// Those of tenants that cannot be put right in the way that was asked for.
-    fn write_why_no_act(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Those of tenants that cannot be put right, or migrated, in the way that was asked for.
+    fn write_why_not_so(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unguarded(unguarded) => {
+                write!(f, "not guarded by the database: {unguarded}")
+            }
             Self::AppliedAlready(version) => write!(f, "V{version} is applied already"),
             Self::NotNext { version, before } => {
                 write!(

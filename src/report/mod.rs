@@ -6,6 +6,7 @@ mod advice;
 mod board;
 mod causes;
 mod detail;
+mod doctor;
 mod document;
 mod echo;
 mod ending;
@@ -41,8 +42,9 @@ mod wording;
 
 pub use acts::{Intent, intent};
 pub use detail::{Recorded, status_detail};
+pub use doctor::{Finding, Health, doctor};
 pub use document::{
-    Complaint, approved_document, failures_document, gate_document, gate_line,
+    Complaint, approved_document, doctor_document, failures_document, gate_document, gate_line,
     holds_released_document, holds_set_document, intent_document, no_failures_document,
     plan_document, refused_by_rehearsal, rehearsal_document, roles_applied_document,
     roles_plan_document, run_document, runless_document, runs_document, show_document,

@@ -1,6 +1,6 @@
 //! Gives one tenant a role of its own, in one transaction.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use tokio_postgres::Client;
 
@@ -29,7 +29,7 @@ pub struct Neighbours {
     /// The schemas of all tenants.
     pub schemas: Vec<SchemaName>,
     /// The roles of all tenants.
-    pub roles: HashSet<String>,
+    pub roles: BTreeSet<String>,
 }
 
 /// Does what lacks, under the tenant's lock, and says what it was. Nothing is done by halves.

@@ -75,7 +75,7 @@ pub struct Facts {
     pub hidden: Vec<String>,
     /// What is not the role's.
     pub objects: Vec<Object>,
-    /// What the role lacks in other schemas, as privilege, schema and table in SQL.
+    /// What the role lacks in other schemas: the privilege, the schema's name, and the table in SQL.
     pub lacks: Vec<(&'static str, String, String)>,
     /// Default privileges of everybody in the schema, and of everybody in all.
     pub defaults: Vec<DefaultPrivilege>,
@@ -304,7 +304,7 @@ async fn add_lacks(
            JOIN pg_catalog.pg_rewrite x ON x.ev_class = v.oid \
            JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = x.oid \
              AND d.refclassid = 'pg_catalog.pg_class'::regclass) \
-         SELECT DISTINCT e.schema::text, e.privilege, pg_catalog.quote_ident(n.nspname), \
+         SELECT DISTINCT e.schema::text, e.privilege, n.nspname::text, \
            pg_catalog.format('%I.%I', n.nspname, c.relname) \
          FROM needs e JOIN pg_catalog.pg_class c ON c.oid = e.relation AND c.relkind IN ('r','p','v','m','f') \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \

@@ -1,6 +1,6 @@
 //! The statements that give a tenant a role of its own, and leave everybody else what they live on.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{DefaultPrivilege, Facts, MEMBERSHIP_HAS_OPTIONS, Object, Owner};
 use crate::tenant::quote_identifier;
@@ -29,7 +29,7 @@ impl Changes {
 
 /// What is to be done for one tenant, in order; nothing where all is well. `tenant_roles` are those of all tenants:
 /// none of them is left anything of another one's.
-pub fn changes(facts: &Facts, tenant_roles: &HashSet<String>) -> Vec<Change> {
+pub fn changes(facts: &Facts, tenant_roles: &BTreeSet<String>) -> Vec<Change> {
     let mut changes = Changes {
         role: facts.wanted.role.quoted(),
         schema: facts.wanted.schema.quoted(),
@@ -45,7 +45,7 @@ pub fn changes(facts: &Facts, tenant_roles: &HashSet<String>) -> Vec<Change> {
 }
 
 /// Roles that lose what they own, and would lose what the application does as them.
-fn heirs(facts: &Facts, tenant_roles: &HashSet<String>) -> BTreeSet<String> {
+fn heirs(facts: &Facts, tenant_roles: &BTreeSet<String>) -> BTreeSet<String> {
     let of_objects = facts.objects.iter().map(|object| &object.owner);
     let owners = facts.schema_owner.iter().chain(of_objects);
     let loses = |owner: &&Owner| !owner.keeps_all && !tenant_roles.contains(&owner.name);
@@ -94,12 +94,10 @@ impl Changes {
     /// What the role needs of shared schemas.
     fn let_reach(&mut self, facts: &Facts) {
         const PURPOSE: &str = "what the tenant uses of shared schemas";
-        let hidden = facts.hidden.iter().map(|schema| quote_identifier(schema));
-        let of_tables = facts.lacks.iter().map(|(_, schema, _)| schema.clone());
-        let mut schemas: Vec<String> = hidden.chain(of_tables).collect();
-        schemas.sort();
-        schemas.dedup();
+        let of_tables = facts.lacks.iter().map(|(_, schema, _)| schema);
+        let schemas: BTreeSet<&String> = facts.hidden.iter().chain(of_tables).collect();
         for schema in schemas {
+            let schema = quote_identifier(schema);
             let sql = format!("GRANT USAGE ON SCHEMA {schema} TO {}", self.role);
             self.push(PURPOSE, sql);
         }
@@ -169,7 +167,7 @@ impl Changes {
 /// The same default privileges for another role.
 fn defaults(of_givers: &[&DefaultPrivilege], role: &str, bare_role: &str) -> Vec<String> {
     type Key<'a> = (Option<&'a str>, &'static str, Option<&'a str>, bool);
-    let mut granted: BTreeMap<Key<'_>, BTreeSet<&str>> = BTreeMap::new();
+    let mut grants: BTreeMap<Key<'_>, BTreeSet<&str>> = BTreeMap::new();
     for one in of_givers {
         let Some(kind) = kind_of_default(one.kind) else {
             continue;
@@ -184,7 +182,7 @@ fn defaults(of_givers: &[&DefaultPrivilege], role: &str, bare_role: &str) -> Vec
             one.grantee.as_deref(),
             one.is_grantable,
         );
-        granted.entry(key).or_default().insert(&one.privilege);
+        grants.entry(key).or_default().insert(&one.privilege);
     }
     let begin = |schema: Option<&str>| {
         let place = schema.map_or_else(String::new, |schema| {
@@ -207,7 +205,7 @@ fn defaults(of_givers: &[&DefaultPrivilege], role: &str, bare_role: &str) -> Vec
             ));
         }
     }
-    for ((schema, kind, grantee, is_grantable), privileges) in granted {
+    for ((schema, kind, grantee, is_grantable), privileges) in grants {
         let grantee = grantee.map_or_else(|| "PUBLIC".to_owned(), quote_identifier);
         let privileges: Vec<&str> = privileges.into_iter().collect();
         let option = if is_grantable {
@@ -276,7 +274,7 @@ mod tests {
     }
 
     fn sql(facts: &Facts) -> Vec<String> {
-        let others = HashSet::from(["other_owner".to_owned()]);
+        let others = BTreeSet::from(["other_owner".to_owned()]);
         changes(facts, &others)
             .into_iter()
             .map(|change| change.sql)

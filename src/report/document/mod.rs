@@ -2,6 +2,7 @@
 //! are serialized row by row from what is there, so that 10,000 tenants need no second copy.
 
 mod acts;
+mod doctor;
 mod failures;
 mod gate;
 mod hold;
@@ -18,6 +19,7 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 
 pub use acts::intent_document;
+pub use doctor::doctor_document;
 pub use failures::{failures_document, no_failures_document, tenants_of_document};
 pub use gate::{gate_document, gate_line};
 pub use hold::{holds_released_document, holds_set_document};

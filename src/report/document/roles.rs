@@ -64,7 +64,7 @@ struct AppliedRow<'a> {
 }
 
 /// What `roles apply` has done.
-pub fn roles_applied_document<'a>(results: &'a [RoleResult]) -> impl Serialize + 'a {
+pub fn roles_applied_document(results: &[RoleResult]) -> impl Serialize + '_ {
     let mut totals = Totals {
         tenants: results.len(),
         ..Totals::default()
