@@ -30,7 +30,8 @@ Exit codes:
   3  config or migration set refused, nothing touched
   4  some tenants failed                    5  stopped by a gate, a check or the failure budget
   6  another run holds the lease            7  divergent or missing tenants found,
-                                           or, for gate, tenants that are not there
+                                           or, for gate, tenants that are not there,
+                                           or, for doctor, not as the config asks
   8  deadline reached or not stable, work remains: the same command again carries on
   130/143  interrupted by SIGINT/SIGTERM, resumable
 

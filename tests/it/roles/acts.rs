@@ -60,6 +60,7 @@ fn a_statement_that_reaches_out_of_its_tenant_is_refused_by_the_database() {
     assert_nothing_left(&of.db);
 }
 
+/// F58: one connection for all of them, and no role is left on it for the next tenant.
 #[test]
 fn all_that_an_honest_set_makes_is_the_tenant_s_role_s() {
     let (of, fleet) = Guarded::new();
@@ -88,9 +89,8 @@ fn all_that_an_honest_set_makes_is_the_tenant_s_role_s() {
     assert_eq!(run["totals"]["succeeded"], 3);
     for schema in &of.schemas {
         let role = of.role(schema);
-        assert_eq!(of.owners(schema), [role.clone()]);
+        assert_eq!(of.owners(schema), std::slice::from_ref(&role));
         let who: Vec<String> = of.db.column(&format!("SELECT name FROM {schema}.who"));
-        // one connection for all of them: no role is left on it for the next
         assert_eq!(who, [role.clone(), role.clone(), role]);
     }
     assert_nothing_to_do(&fleet);
@@ -98,7 +98,6 @@ fn all_that_an_honest_set_makes_is_the_tenant_s_role_s() {
     assert_nothing_left(&of.db);
 }
 
-/// F58: two files of one transaction, and the second begins as its tenant again.
 #[test]
 fn a_file_that_lays_the_role_down_is_refused() {
     let (of, fleet) = Guarded::new();
@@ -106,13 +105,13 @@ fn a_file_that_lays_the_role_down_is_refused() {
     fleet.json(&["migrate"], 0);
     for (number, reset) in [
         "RESET ROLE",
-        "SET ROLE NONE",
         "SET SESSION AUTHORIZATION DEFAULT",
+        "SET ROLE NONE",
     ]
     .iter()
     .enumerate()
     {
-        let mark = if number == 1 {
+        let mark = if number == 2 {
             "-- fleet: no-transaction\n"
         } else {
             ""

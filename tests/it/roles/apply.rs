@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Guarded, Roles};
+use super::Guarded;
 use crate::support::{
     Server, Session, TestDatabase, TestFleet, assert_applied_exactly_once, assert_nothing_left,
     assert_says, each_tenants, tenant,
@@ -24,7 +24,7 @@ fn applying_twice_does_nothing_and_plans_nothing() {
     assert_eq!(fleet.json(&["roles", "plan"], 0)["tenants"], json!([]));
     let run = fleet.fleet(&["roles", "plan"]);
     run.assert_code(0);
-    assert_eq!(run.stdout(), "");
+    assert_eq!(run.stdout, "");
     assert_eq!(of.owners("tenant_0002"), [of.role("tenant_0002")]);
 }
 
@@ -46,7 +46,7 @@ fn what_plan_prints_is_what_apply_would_do() {
         "a plan does nothing"
     );
 
-    of.db.execute(script.stdout());
+    of.db.execute(&script.stdout);
 
     assert_eq!(of.owners("tenant_0001"), [of.role("tenant_0001")]);
     assert_eq!(fleet.json(&["roles", "apply"], 0)["totals"]["unchanged"], 2);

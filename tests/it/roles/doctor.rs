@@ -123,9 +123,9 @@ fn doctor_is_content_with_a_fleet_that_is_as_its_config_says() {
     let text = fleet.fleet(&["doctor"]);
     text.assert_code(0);
     assert!(
-        text.stdout().contains("✓ main: PostgreSQL"),
+        text.stdout.contains("✓ main: PostgreSQL"),
         "{}",
-        text.stdout()
+        text.stdout
     );
 }
 
