@@ -19,7 +19,11 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("inventory", 2, &["tenant"]),
     ("source", 2, &["migration", "sql"]),
     ("history", 2, &["migration", "pg", "plan", "tenant"]),
-    ("catalog", 2, &["pg", "reach", "shape", "sql", "tenant"]),
+    (
+        "catalog",
+        2,
+        &["pg", "plan", "reach", "run", "shape", "sql", "tenant"],
+    ),
     ("check", 2, &["pg", "run", "tenant"]),
     (
         "migrator",
@@ -57,6 +61,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
         "report",
         4,
         &[
+            "catalog",
             "ledger",
             "migration",
             "plan",

@@ -1,3 +1,5 @@
+//! What the catalogue says of many tenants: their shapes, whose they are, and what guards them.
+//!
 //! Reads the shapes of many schemas from the catalogue: the server hashes each tenant's items, and only for one tenant
 //! of each fingerprint the items themselves come over the wire.
 //!
@@ -14,13 +16,20 @@ mod lookup;
 mod reach;
 mod read;
 mod relations;
+mod roles;
 mod routines;
+mod standing;
 mod types;
 
 pub use reach::{ReachAnswer, ReachQuestion, read_reaches};
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+pub use roles::{
+    ApplyError, Change, Facts, Neighbours, Wanted, apply, changes, read_facts, read_gaps,
+};
+pub use standing::{Standing, standing};
 
 use crate::pg::{self, PgError, Pool};
 use crate::shape::{Fingerprint, Shape};

@@ -35,6 +35,11 @@ pub struct ReachAnswer {
     pub missing: HashSet<RoleName>,
 }
 
+/// One moment for all questions. They are joins over whole catalogues: these fit into some memory, take one processor
+/// of the server and no more, and are not worth compiling.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL work_mem = '32MB'; \
+    SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
+
 /// Common to all questions: the tenants, `$1`, and with them every schema that is not PostgreSQL's own.
 const PLACES: &str = "
     tenant AS (
@@ -73,10 +78,7 @@ async fn look(
     client: &Client,
     question: &ReachQuestion,
 ) -> Result<ReachAnswer, tokio_postgres::Error> {
-    // compiling costs more than these queries, which the planner takes for far dearer than they are
-    client
-        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off")
-        .await?;
+    client.batch_execute(BEGIN).await?;
     let names: Vec<&str> = question.tenants.iter().map(SchemaName::as_str).collect();
     let (standings, missing) = roles::standings(client, question).await?;
     let mut reaches = privileges::grants(client, &names, &standings).await?;

@@ -17,6 +17,10 @@ const ALL_REACHING: [&str; 5] = [
 
 /// What the server says of a role.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "attributes that a role has or has not, in any combination"
+)]
 pub struct RoleFacts {
     /// Its number.
     pub oid: u32,

@@ -25,7 +25,7 @@ fn principal(role: &str, tenant: &str, is_application: bool) -> Principal {
     }
 }
 
-/// acme_owner 1, globex_owner 2, web_acme 3, staff 4, web 5.
+/// The roles are numbered from 1 in the order of their names here.
 fn fleet(memberships: &[(u32, u32)]) -> Standings {
     let names = ["acme_owner", "globex_owner", "web_acme", "staff", "web"];
     let facts: Vec<RoleFacts> = (1..)

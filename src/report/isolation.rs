@@ -1,6 +1,7 @@
 //! What of one tenant reaches another, for people: how many, then each cause once.
 
 use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::Verbosity;
@@ -227,7 +228,7 @@ fn objects(reach: &Reach) -> String {
     let mut text = clean(&reach.objects.join(", "));
     let more = reach.count.saturating_sub(NAMED_OBJECTS as u64);
     if more > 0 {
-        text.push_str(&format!(" and {more} more"));
+        let _ = write!(text, " and {more} more");
     }
     text
 }

@@ -11,6 +11,7 @@ mod ledger;
 mod matrix;
 mod planning;
 mod rehearse;
+mod roles;
 mod support;
 
 mod acts;

@@ -49,13 +49,17 @@ const THINGS: &str = "
 
 /// What depends on a tenant's object and lies elsewhere. A foreign key also depends on the index behind it.
 const CROSSINGS: &str = "
+    reachable AS (
+        SELECT h.class, h.oid, h.kind, h.schema, t.nspname
+        FROM thing h JOIN tenant t ON t.oid = h.schema
+        WHERE h.kind IN ('index', 'inheritance', 'type', 'function')
+    ),
     crossing AS (
         SELECT d.classid, d.objid, pg_catalog.min(d.objsubid) AS objsubid, d.refclassid, d.refobjid,
-            h.schema, h.kind, h.shown, t.nspname AS reached
+            h.schema, h.kind, h.shown, r.nspname AS reached
         FROM pg_catalog.pg_depend d
         JOIN thing h ON h.class = d.classid AND h.oid = d.objid
-        JOIN thing r ON r.class = d.refclassid AND r.oid = d.refobjid
-        JOIN tenant t ON t.oid = r.schema
+        JOIN reachable r ON r.class = d.refclassid AND r.oid = d.refobjid
         WHERE d.deptype IN ('n', 'a') AND h.schema <> r.schema
             AND NOT (h.kind = 'foreign_key' AND r.kind = 'index')
         GROUP BY 1, 2, 4, 5, 6, 7, 8, 9

@@ -6,6 +6,7 @@ use super::Each;
 use crate::reach::{Found, Origin};
 use crate::report::Isolation;
 use crate::run::ExitCode;
+use crate::tenant::SchemaName;
 
 #[derive(Serialize)]
 struct Document<'a, R> {
@@ -67,7 +68,7 @@ fn row((database, reach): &Found) -> Row<'_> {
     Row {
         database: database.as_str(),
         from: from(&reach.from),
-        to: reach.to.as_ref().map(|to| to.as_str()),
+        to: reach.to.as_ref().map(SchemaName::as_str),
         kind: reach.kind.as_str(),
         objects: &reach.objects,
         count: reach.count,

@@ -59,6 +59,8 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("gate", &["--min-version <VERSION>", "--wait <DURATION>"]),
     ("verify", &["--isolation"]),
     ("embedded", &["start", "stop", "url"]),
+    ("roles", &["plan", "apply"]),
+    ("doctor", &[]),
     ("init", &[]),
 ];
 
@@ -86,6 +88,8 @@ fn help_lists_every_command() {
         "hold",
         "pin",
         "release",
+        "roles",
+        "doctor",
         "init",
         "embedded",
     ] {
@@ -116,6 +120,12 @@ fn each_commands_help_names_its_flags() {
     ];
     for command in selecting {
         let help = help(&[command, "--help"]);
+        for flag in SELECTION {
+            help.assert_stdout_has(flag);
+        }
+    }
+    for action in ["plan", "apply"] {
+        let help = help(&["roles", action, "--help"]);
         for flag in SELECTION {
             help.assert_stdout_has(flag);
         }

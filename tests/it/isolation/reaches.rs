@@ -70,6 +70,16 @@ fn grants() {
                 "grant acme > globex: type globex.mood",
                 "",
             ),
+        ],
+    );
+}
+
+#[test]
+fn grants_through_a_role_that_a_tenant_is_in() {
+    let guarded = Guarded::new(&["acme", "globex"]);
+    each_is_found(
+        &guarded,
+        &[
             (
                 "GRANT P_staff TO P_acme_app; GRANT SELECT ON globex.orders TO P_staff",
                 "grant acme > globex: table globex.orders",
@@ -189,7 +199,7 @@ fn default_privileges() {
 }
 
 #[test]
-fn objects_that_depend_on_another_tenant_s() {
+fn views_rules_and_constraints_on_another_tenant_s() {
     let guarded = Guarded::new(&["acme", "globex"]);
     each_is_found(
         &guarded,
@@ -219,6 +229,16 @@ fn objects_that_depend_on_another_tenant_s() {
                 "constraint acme > globex: table constraint positive on acme.orders",
                 "",
             ),
+        ],
+    );
+}
+
+#[test]
+fn expressions_that_use_another_tenant_s() {
+    let guarded = Guarded::new(&["acme", "globex"]);
+    each_is_found(
+        &guarded,
+        &[
             (
                 "ALTER TABLE acme.orders ALTER id SET DEFAULT nextval('globex.customers_id_seq')",
                 "default acme > globex: default value for acme.orders.id",
@@ -239,6 +259,16 @@ fn objects_that_depend_on_another_tenant_s() {
                 "policy acme > globex: policy p on acme.orders",
                 "",
             ),
+        ],
+    );
+}
+
+#[test]
+fn tables_and_types_that_are_made_of_another_tenant_s() {
+    let guarded = Guarded::new(&["acme", "globex"]);
+    each_is_found(
+        &guarded,
+        &[
             (
                 "CREATE TABLE acme.child () INHERITS (globex.orders)",
                 "inheritance acme > globex: table acme.child",
@@ -264,6 +294,16 @@ fn objects_that_depend_on_another_tenant_s() {
                 "function acme > globex: function acme.f(globex.mood)",
                 "DROP FUNCTION acme.f",
             ),
+        ],
+    );
+}
+
+#[test]
+fn objects_of_nobody_that_use_a_tenant_s() {
+    let guarded = Guarded::new(&["acme", "globex"]);
+    each_is_found(
+        &guarded,
+        &[
             (
                 "CREATE VIEW public.everybody AS SELECT id FROM globex.customers",
                 "view (public) > globex: view public.everybody",
