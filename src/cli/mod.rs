@@ -5,12 +5,15 @@ mod acts;
 mod approve;
 mod control;
 mod deed;
+mod doctor;
 mod embedded;
 mod error;
 mod failures;
 mod fleet;
 mod gate;
+mod guards;
 mod hold;
+mod isolation;
 mod lease;
 mod listed;
 mod migrate;
@@ -22,6 +25,7 @@ mod reference;
 mod rehearse;
 mod restraints;
 mod resume;
+mod roles;
 mod run_options;
 mod runs;
 mod select;
@@ -146,6 +150,10 @@ async fn dispatch(
         Command::Reconcile(arguments) => {
             unless_stopped(watch, control::reconcile(global, &arguments, output)).await
         }
+        Command::Roles(arguments) => {
+            unless_stopped(watch, roles::execute(global, &arguments, output)).await
+        }
+        Command::Doctor => unless_stopped(watch, doctor::execute(global, output)).await,
         Command::Settle(arguments) => {
             unless_stopped(watch, settle::execute(global, &arguments, output)).await
         }

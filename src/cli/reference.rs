@@ -47,7 +47,9 @@ pub(super) async fn build(
     let scratch = Scratch {
         fleet,
         pool,
-        migrator: fleet.migrator(set, &plan::build(Vec::new(), &[], set, None), Vec::new()),
+        migrator: fleet
+            .migrator(set, &plan::build(Vec::new(), &[], set, None), Vec::new())
+            .without_roles(),
         id: TenantId {
             database: database.clone(),
             schema: name(&fleet.sessions)?,

@@ -1,4 +1,5 @@
-//! `fleet verify`: whether tenants are equal. Writes nothing, unless it is to build a reference.
+//! `fleet verify`: whether tenants are equal, or whether one reaches another. Writes nothing, unless it is to build a
+//! reference.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use clap::Args;
 use futures_util::future::try_join_all;
 
 use super::fleet::{Fleet, Needed};
+use super::isolation;
 use super::options::{Global, Selection};
 use super::output::Output;
 use super::reference;
@@ -45,6 +47,11 @@ pub(super) struct VerifyArguments {
     #[command(flatten)]
     selection: Selection,
 
+    /// Look for what of one tenant reaches another instead: grants, default privileges, views, foreign keys,
+    /// triggers, functions, policies and more
+    #[arg(long, conflicts_with_all = ["reference", "fix_plan"])]
+    isolation: bool,
+
     /// Compare with what the set makes of an empty schema, which is created for it and dropped again
     #[arg(long)]
     reference: bool,
@@ -61,6 +68,10 @@ pub(super) async fn execute(
     output: &Output,
     mut stop: Stop,
 ) -> anyhow::Result<ExitCode> {
+    if arguments.isolation {
+        let looking = isolation::execute(global, &arguments.selection, output);
+        return unless_stopped(&mut stop.watch, looking).await;
+    }
     let opening = Fleet::open(global, Needed::Tenants(&arguments.selection), output);
     let fleet = unless_stopped(&mut stop.watch, opening).await?;
     let verified = verify(&fleet, arguments, &mut stop).await;

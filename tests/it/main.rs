@@ -6,10 +6,12 @@ mod failures;
 mod gate;
 mod guards;
 mod inventory;
+mod isolation;
 mod ledger;
 mod matrix;
 mod planning;
 mod rehearse;
+mod roles;
 mod support;
 
 mod acts;

@@ -55,10 +55,12 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("runs", &["--limit <N>"]),
     ("show", &["[RUN]"]),
     ("failures", &["[RUN]", "--tenants-of <CAUSE>"]),
-    ("verify", &["--reference", "--fix-plan"]),
     ("watch", &["[RUN]"]),
     ("gate", &["--min-version <VERSION>", "--wait <DURATION>"]),
+    ("verify", &["--isolation", "--reference", "--fix-plan"]),
     ("embedded", &["start", "stop", "url"]),
+    ("roles", &["plan", "apply"]),
+    ("doctor", &[]),
     ("init", &[]),
 ];
 
@@ -86,6 +88,8 @@ fn help_lists_every_command() {
         "hold",
         "pin",
         "release",
+        "roles",
+        "doctor",
         "init",
         "embedded",
     ] {
@@ -103,6 +107,7 @@ fn each_commands_help_names_its_flags() {
         "status",
         "resume",
         "tenants",
+        "verify",
         "reconcile",
         "hold",
         "pin",
@@ -115,6 +120,12 @@ fn each_commands_help_names_its_flags() {
     ];
     for command in selecting {
         let help = help(&[command, "--help"]);
+        for flag in SELECTION {
+            help.assert_stdout_has(flag);
+        }
+    }
+    for action in ["plan", "apply"] {
+        let help = help(&["roles", action, "--help"]);
         for flag in SELECTION {
             help.assert_stdout_has(flag);
         }
