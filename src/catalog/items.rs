@@ -91,7 +91,8 @@ pub(super) fn without_own_name(text: &str) -> String {
     let quoted = escaped("replace(schema, '\"', '\"\"')");
     let literal = escaped("replace(schema, '''', '''''')");
     format!(
-        "CASE WHEN strpos(lower({text}), lower(schema)) = 0 THEN {text} ELSE \
+        "CASE WHEN strpos(lower({text}), lower(schema)) = 0 AND strpos({text}, replace(schema, '\"', '\"\"')) = 0 \
+           AND strpos({text}, replace(schema, '''', '''''')) = 0 THEN {text} ELSE \
          regexp_replace(regexp_replace(regexp_replace({text}, \
            '\"' || {quoted} || '\"(\\s*\\.)', '{OWN_SCHEMA}\\1', 'g'), \
            '(^|[^[:alnum:]_$.\"])' || {bare} || '(\\s*\\.)', '\\1{OWN_SCHEMA}\\2', CASE WHEN schema = lower(schema) THEN 'gi' ELSE 'g' END), \

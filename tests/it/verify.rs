@@ -7,9 +7,7 @@ mod reference;
 
 use serde_json::Value;
 
-use crate::support::{
-    Server, TestDatabase, TestFleet, assert_nothing_left, assert_says, assert_untouched, tenants,
-};
+use crate::support::{Server, TestDatabase, TestFleet, assert_says, tenants};
 
 /// A list of a document.
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
@@ -233,32 +231,4 @@ fn a_table_that_somebody_has_locked_holds_up_nobody_else() {
     assert_says(&apart["reason"], &["cannot be read", "lock timeout"]);
     lock.release();
     fleet.json(&["verify"], 0);
-}
-
-#[test]
-fn verify_writes_nothing() {
-    let db = TestDatabase::create(Server::A);
-    let schemas = tenants(&db, 3);
-    let fleet = TestFleet::new(&db).migration("V1__shop", SHOP);
-    fleet.fleet(&["migrate"]).assert_code(0);
-    db.execute("DROP SCHEMA fleet_control CASCADE");
-    for schema in &schemas {
-        db.execute(&format!("VACUUM {schema}.customers"));
-    }
-    let written = |db: &TestDatabase| -> String {
-        db.query_one("SELECT pg_current_xact_id_if_assigned() IS NULL || ' ' || txid_snapshot_xmax(txid_current_snapshot())")
-    };
-    let before = written(&db);
-    fleet.json(&["verify"], 0);
-    assert_eq!(written(&db), before, "no transaction has taken a number");
-    let schemas: i64 =
-        db.query_one("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'fleet%'");
-    assert_eq!(schemas, 0);
-    assert_nothing_left(&db);
-    let untouched = TestDatabase::create(Server::A);
-    tenants(&untouched, 1);
-    TestFleet::new(&untouched)
-        .migration("V1__shop", SHOP)
-        .json(&["verify"], 0);
-    assert_untouched(&untouched);
 }

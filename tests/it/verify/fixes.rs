@@ -59,7 +59,7 @@ fn the_plan_makes_tenants_equal() {
     );
     assert_eq!(
         differences(&fleet.fleet(&["verify", "-o", "json"]).json()).len(),
-        17
+        16
     );
     let plan = fleet.fleet(&["verify", "--fix-plan"]);
     plan.assert_code(7);

@@ -33,7 +33,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("CREATE TABLE n (id int)", "additional table n"),
     ("DROP TABLE u", "missing table u"),
     ("ALTER TABLE t SET (fillfactor = 50)", "different table t"),
-    ("ALTER TABLE t SET UNLOGGED", "different table t"),
+    ("ALTER TABLE u SET UNLOGGED", "different table u"),
     ("ALTER TABLE t REPLICA IDENTITY FULL", "different table t"),
     (
         "ALTER TABLE parted DETACH PARTITION part",
