@@ -13,6 +13,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("run", 0, &["migration", "tenant"]),
     ("plan", 1, &["migration", "run", "tenant"]),
     ("sql", 1, &["migration"]),
+    ("lint", 1, &["migration", "sql"]),
     ("pg", 2, &["run", "tenant"]),
     ("inventory", 2, &["tenant"]),
     ("source", 2, &["migration", "sql"]),
@@ -55,6 +56,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
         4,
         &[
             "ledger",
+            "lint",
             "migration",
             "plan",
             "rollout",
@@ -66,7 +68,16 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     (
         "config",
         5,
-        &["inventory", "migrator", "plan", "rollout", "run", "tenant"],
+        &[
+            "inventory",
+            "lint",
+            "migration",
+            "migrator",
+            "plan",
+            "rollout",
+            "run",
+            "tenant",
+        ],
     ),
     (
         "cli",
@@ -78,6 +89,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
             "history",
             "inventory",
             "ledger",
+            "lint",
             "migration",
             "migrator",
             "pg",
@@ -104,6 +116,7 @@ const SIDEWAYS: &[(&str, &str, &str)] = &[
         "history",
         "a later attempt reads its tenant's history again",
     ),
+    ("lint", "sql", "a rule is about the text of a statement"),
     ("cli", "config", "the command line reads the config"),
 ];
 
@@ -187,6 +200,22 @@ fn refinery_s_traits_are_implemented_in_one_file() {
         })
         .collect();
     assert_eq!(implementing, [Path::new("src/migrator/connection.rs")]);
+}
+
+#[test]
+fn the_linter_library_is_known_in_one_file_and_its_trees_in_one_folder() {
+    for file in rust_files(Path::new("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let is_door = file == Path::new("src/lint/squawk.rs");
+        let is_tree = file.starts_with("src/lint/syntax");
+        let shown = file.display();
+        assert!(is_door || !text.contains("squawk_linter"), "{shown}");
+        assert!(
+            is_door || is_tree || !text.contains("squawk_syntax"),
+            "{shown}"
+        );
+        assert!(is_tree || !text.contains("rowan::"), "{shown}");
+    }
 }
 
 /// `src/ledger/run.rs` is in the room `ledger`; `src/run.rs` is the room `run`.

@@ -145,6 +145,22 @@ rollout:
 }
 
 #[test]
+fn a_rule_that_is_none_is_told_the_nearest() {
+    let with = |lint: &str| error(&format!("{MINIMAL}lint: {lint}\n"));
+    assert_eq!(
+        with("{ rules: { qualified-names: warn } }"),
+        "fleet.yaml:5: `lint.rules` hold a name that is wrong: there is no rule qualified-names; did you mean qualified-name?"
+    );
+    assert_eq!(
+        with("{ rules: { extension: allow }, isolation: strict, from: V3 }"),
+        "fleet.yaml:5: `lint.from` must be the version of a migration file, not `V3`\n\
+         fleet.yaml:5: `lint.isolation` must be `deny`, `warn` or `off`, not `strict`\n\
+         fleet.yaml:5: `lint.rules.extension` must be `deny`, `warn` or `off`, not `allow`"
+    );
+    assert!(with("{ rules: { refused: off } }").contains("which no config changes"));
+}
+
+#[test]
 fn names_are_given_once() {
     let text = "databases:\n- {name: a, tenants: {list: [x, y, x]}}\n";
     assert_eq!(
