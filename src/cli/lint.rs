@@ -12,7 +12,7 @@ use super::open;
 use super::options::{Global, Selection};
 use super::output::Output;
 use crate::config::{self, Config};
-use crate::lint::{self, Finding, Script};
+use crate::lint::{self, Finding, Level, Script};
 use crate::migration::Version;
 use crate::report::{self, FindingCounts, Looked};
 use crate::run::ExitCode;
@@ -158,6 +158,9 @@ fn findings(
         })
         .collect();
     let mut findings = lint::lint(&scripts, &linting::terms(config));
+    // what nobody can run, the linter need not be able to read
+    let is_refused = |path: &Path| survey.problems.iter().any(|problem| problem.path == path);
+    findings.retain(|finding| finding.level != Level::Note || !is_refused(&finding.path));
     let text_of = |path: &Path| {
         let mut files = survey.files.iter();
         files.find(|file| file.path == path)

@@ -159,12 +159,13 @@ fn place(finding: &Finding) -> String {
 
 /// One finding on one line.
 pub fn finding_line(finding: &Finding) -> String {
+    let message = finding.message.split(". ").next().unwrap_or_default();
     format!(
         "{}: {}[{}]: {}",
         place(finding),
         finding.level,
         finding.rule,
-        clean(&finding.message)
+        clean(message)
     )
 }
 

@@ -14,7 +14,7 @@ BEGIN
   <<inner>>
   DECLARE n int := 1;
   BEGIN
-    walk.n := inner.n + walk.n;
+    inner.n := inner.n + 1;
   END;
   RETURN n;
 END $$;

@@ -7,6 +7,7 @@ mod gate;
 mod guards;
 mod inventory;
 mod ledger;
+mod lint;
 mod matrix;
 mod planning;
 mod rehearse;
