@@ -12,12 +12,14 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("migration", 0, &[]),
     ("run", 0, &["migration", "tenant"]),
     ("plan", 1, &["migration", "run", "tenant"]),
+    ("shape", 1, &["tenant"]),
     ("sql", 1, &["migration"]),
     ("lint", 1, &["migration", "sql"]),
     ("pg", 2, &["run", "tenant"]),
     ("inventory", 2, &["tenant"]),
     ("source", 2, &["migration", "sql"]),
     ("history", 2, &["migration", "pg", "plan", "tenant"]),
+    ("catalog", 2, &["pg", "plan", "run", "shape", "tenant"]),
     ("check", 2, &["pg", "run", "tenant"]),
     (
         "migrator",
@@ -55,6 +57,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
         "report",
         4,
         &[
+            "catalog",
             "ledger",
             "lint",
             "migration",
@@ -83,6 +86,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
         "cli",
         5,
         &[
+            "catalog",
             "check",
             "config",
             "crash",
@@ -108,6 +112,7 @@ const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("run", "tenant", "a word made of words"),
     ("run", "migration", "a word made of words"),
     ("history", "pg", "every adapter connects through pg"),
+    ("catalog", "pg", "every adapter connects through pg"),
     ("check", "pg", "every adapter connects through pg"),
     ("migrator", "pg", "every adapter connects through pg"),
     ("ledger", "pg", "every adapter connects through pg"),

@@ -158,9 +158,10 @@ impl Commission {
         let set = fleet.read_set()?;
         let target = plan::resolve_target(&set, self.version)?;
         let tenants = fleet.tenants(&self.selection).await?;
-        let planned = fleet.plan(&set, target, tenants);
+        let planned = fleet.plan(&set, target, tenants.clone());
         let (plan, held) = tokio::try_join!(planned, restraints::look(fleet))?;
         let plan = self.deed.plan(restraints::apply_to_act(held, plan), &set);
+        let plan = fleet.with_guards(plan, &tenants).await?;
         let intent = Intent {
             act: self.deed.act,
             fix: self.deed.fix().map(Arc::as_ref),

@@ -129,6 +129,20 @@ pub(super) enum Refusal {
         /// The config file.
         config: String,
     },
+    /// Tenants that the database does not guard, though the config says that it does.
+    #[error(
+        "{unguarded} of {of} tenants are not guarded by the database (execution.isolation: role):\n  {names}"
+    )]
+    Unguarded {
+        /// How many.
+        unguarded: usize,
+        /// Of how many.
+        of: usize,
+        /// Some of them, and what they lack.
+        names: String,
+        /// What helps the first of them.
+        hint: &'static str,
+    },
     /// A wave that selects nobody: the canary would let everybody through.
     #[error("wave {0} selects no tenant of the fleet")]
     EmptyWave(String),
@@ -200,6 +214,7 @@ impl Refusal {
             Self::NotApproved { .. } | Self::NothingChanged { .. } => ExitCode::Halted,
             Self::NoTenants(_)
             | Self::EmptyWave(_)
+            | Self::Unguarded { .. }
             | Self::Server { .. }
             | Self::Overlap(_)
             | Self::NotEmbedded { .. } => ExitCode::Refused,
@@ -219,6 +234,7 @@ impl Refusal {
                 "no run was recorded that could be resumed: type the same command again, with more time",
             ),
             Self::NothingHeld { .. } => Some("fleet status names those that are"),
+            Self::Unguarded { hint, .. } => Some(hint),
             Self::EmptyWave(_) => Some(
                 "fleet tenants lists the names and labels that there are; a wave that takes nobody would let everybody through",
             ),

@@ -5,11 +5,13 @@ mod acts;
 mod approve;
 mod control;
 mod deed;
+mod doctor;
 mod embedded;
 mod error;
 mod failures;
 mod fleet;
 mod gate;
+mod guards;
 mod hold;
 mod lease;
 mod lint;
@@ -23,6 +25,7 @@ mod plan;
 mod rehearse;
 mod restraints;
 mod resume;
+mod roles;
 mod run_options;
 mod runs;
 mod select;
@@ -146,6 +149,10 @@ async fn dispatch(
         Command::Reconcile(arguments) => {
             unless_stopped(watch, control::reconcile(global, &arguments, output)).await
         }
+        Command::Roles(arguments) => {
+            unless_stopped(watch, roles::execute(global, &arguments, output)).await
+        }
+        Command::Doctor => unless_stopped(watch, doctor::execute(global, output)).await,
         Command::Settle(arguments) => {
             unless_stopped(watch, settle::execute(global, &arguments, output)).await
         }

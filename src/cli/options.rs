@@ -15,6 +15,7 @@ use super::hold::{HoldArguments, PinArguments, ReleaseArguments};
 use super::lint::LintArguments;
 use super::listed::Listed;
 use super::rehearse::RehearseArguments;
+use super::roles::RolesArguments;
 use super::run_options::{RunArguments, parse_wait};
 use super::watch::WatchArguments;
 use crate::config;
@@ -30,7 +31,8 @@ Exit codes:
   3  config or migration set refused, nothing touched
   4  some tenants failed                    5  stopped by a gate, a check or the failure budget
   6  another run holds the lease            7  divergent or missing tenants found,
-                                           or, for gate, tenants that are not there
+                                           or, for gate, tenants that are not there,
+                                           or, for doctor, not as the config asks
   8  deadline reached or not stable, work remains: the same command again carries on
   130/143  interrupted by SIGINT/SIGTERM, resumable
 
@@ -171,6 +173,10 @@ pub(super) enum Command {
     Pin(PinArguments),
     /// End holds and pins of tenants
     Release(ReleaseArguments),
+    /// Give each tenant a role that owns its schema and nothing else (execution.isolation: role)
+    Roles(RolesArguments),
+    /// Look whether databases, roles and limits are what the config asks for; writes nothing anywhere
+    Doctor,
     /// Create or upgrade the control schema (migrate does it too)
     Init,
     /// The private local PostgreSQL server behind `url: embedded`

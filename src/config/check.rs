@@ -201,6 +201,12 @@ impl Checker<'_> {
             "migration",
             values::transaction_scope,
         );
+        let isolation = self.value(
+            "execution.isolation",
+            execution.isolation,
+            "none",
+            values::isolation,
+        );
         let lock_timeout = self.value(
             "execution.lock_timeout",
             execution.lock_timeout,
@@ -229,6 +235,7 @@ impl Checker<'_> {
         Some(Execution {
             concurrency: concurrency?,
             transaction: transaction?,
+            isolation: isolation?,
             lock_timeout: lock_timeout?,
             statement_timeout: statement_timeout?,
             index_build_timeout: index_build_timeout?,

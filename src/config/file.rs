@@ -91,6 +91,7 @@ pub(super) struct Migrations {
 pub(super) struct Execution {
     pub(super) concurrency: Text,
     pub(super) transaction: Text,
+    pub(super) isolation: Text,
     pub(super) lock_timeout: Text,
     pub(super) statement_timeout: Text,
     pub(super) index_build_timeout: Text,

@@ -145,6 +145,8 @@ pub struct Execution {
     pub concurrency: Option<NonZeroUsize>,
     /// How much goes into one transaction.
     pub transaction: TransactionScope,
+    /// What keeps a tenant's migrations inside of their tenant.
+    pub isolation: Isolation,
     /// `lock_timeout` of a tenant's session; zero is off.
     pub lock_timeout: Duration,
     /// `statement_timeout` of a tenant's session; zero is off.
@@ -155,6 +157,15 @@ pub struct Execution {
     pub reconnect_timeout: Duration,
     /// When a transient failure is tried again.
     pub retry: RetryPolicy,
+}
+
+/// What keeps a tenant's migrations inside of their tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Nothing in the database: they run as fleet's own role.
+    None,
+    /// A role for each tenant that owns the tenant's schema and nothing else.
+    Role,
 }
 
 /// Whose the tenants are in PostgreSQL.

@@ -6,6 +6,7 @@ mod advice;
 mod board;
 mod causes;
 mod detail;
+mod doctor;
 mod document;
 mod echo;
 mod ending;
@@ -23,6 +24,7 @@ mod plan;
 mod progress;
 mod rehearsal;
 mod rehearsing;
+mod roles;
 mod runs;
 mod safety;
 mod sink;
@@ -41,12 +43,14 @@ mod wording;
 
 pub use acts::{Intent, intent};
 pub use detail::{Recorded, status_detail};
+pub use doctor::{Finding, Health, doctor};
 pub use document::{
-    Complaint, approved_document, failures_document, gate_document, gate_line,
+    Complaint, approved_document, doctor_document, failures_document, gate_document, gate_line,
     holds_released_document, holds_set_document, intent_document, lint_document,
     lint_rules_document, lint_sarif, no_failures_document, plan_document, refused_by_lint,
-    refused_by_rehearsal, rehearsal_document, run_document, runless_document, runs_document,
-    show_document, status_document, tenants_document, tenants_of_document, write_document,
+    refused_by_rehearsal, rehearsal_document, roles_applied_document, roles_plan_document,
+    run_document, runless_document, runs_document, show_document, status_document,
+    tenants_document, tenants_of_document, write_document,
 };
 pub use failures::{Cause, Statement, cause_names, causes, failures, no_failures, tenant_words};
 pub use gate::{arrived, gate};
@@ -57,6 +61,7 @@ pub use lint::{
 pub use plan::plan;
 pub use rehearsal::{rehearsal, rehearsal_headline, rehearsed_failures};
 pub use rehearsing::RehearsalProgress;
+pub use roles::{RoleOutcome, RolePlan, RoleResult, roles_applied, roles_plan};
 pub use runs::{runs, show};
 pub use safety::Stepwise;
 pub use sink::to_stdout;

@@ -11,6 +11,7 @@ mod lint;
 mod matrix;
 mod planning;
 mod rehearse;
+mod roles;
 mod support;
 
 mod acts;

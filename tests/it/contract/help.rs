@@ -68,6 +68,8 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("watch", &["[RUN]"]),
     ("gate", &["--min-version <VERSION>", "--wait <DURATION>"]),
     ("embedded", &["start", "stop", "url"]),
+    ("roles", &["plan", "apply"]),
+    ("doctor", &[]),
     ("init", &[]),
 ];
 
@@ -94,6 +96,8 @@ fn help_lists_every_command() {
         "hold",
         "pin",
         "release",
+        "roles",
+        "doctor",
         "init",
         "embedded",
     ] {
@@ -123,6 +127,12 @@ fn each_commands_help_names_its_flags() {
     ];
     for command in selecting {
         let help = help(&[command, "--help"]);
+        for flag in SELECTION {
+            help.assert_stdout_has(flag);
+        }
+    }
+    for action in ["plan", "apply"] {
+        let help = help(&["roles", action, "--help"]);
         for flag in SELECTION {
             help.assert_stdout_has(flag);
         }
