@@ -11,10 +11,10 @@ BEGIN
     n := n + r.id::int;
   END LOOP;
   CLOSE c;
-  <<inner>>
+  <<blk>>
   DECLARE n int := 1;
   BEGIN
-    inner.n := inner.n + 1;
+    blk.n := blk.n + 1;
   END;
   RETURN n;
 END $$;

@@ -470,6 +470,13 @@ const NONE: &[&str] = &[
     "SELECT (r).a.b, (SELECT x.y FROM x) FROM r",
     "SELECT count(*) FILTER (WHERE t.a), row_number() OVER w.x FROM t WINDOW w AS (PARTITION BY t.a)",
     "TABLE t",
+    "CREATE INDEX i ON t USING gin (a extensions.gin_trgm_ops, (b || c.d) extensions.gin_trgm_ops)",
+    "CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger(tsv, 'pg_catalog.english', title)",
+    "ALTER TABLE t OWNER TO app",
+    "ALTER TABLE t ADD EXCLUDE USING gist (a extensions.gist_ops WITH extensions.=)",
+    "GRANT EXECUTE ON FUNCTION f(extensions.citext, pg_catalog.int4) TO app",
+    "DROP FUNCTION f(extensions.citext)",
+    "CREATE OPERATOR @@@ (FUNCTION = f, LEFTARG = extensions.citext, RIGHTARG = text)",
     "WITH x AS (SELECT t.a FROM t) DELETE FROM s USING x WHERE s.a = x.a",
     "SELECT * FROM jsonb_to_recordset('[]') AS x(a int, b text), unnest(array[1]) u",
 ];

@@ -50,12 +50,12 @@ fn plan_says_what_migrate_would_refuse() {
 #[test]
 fn warnings_are_a_line_each_and_do_not_stop_anybody() {
     let (_db, fleet) = fleet();
-    let indexes: String = (1..=12)
+    let indexes: Vec<String> = (1..=12)
         .map(|n| format!("CREATE INDEX i{n} ON probe (version);\n"))
         .collect();
     let fleet = fleet.probe_migrations(1..=1);
     fleet.json(&["migrate"], 0);
-    fleet.write_migration("V2__indexes", &indexes);
+    fleet.write_migration("V2__indexes", &indexes.concat());
     let quiet = fleet.fleet(&["-q", "plan"]);
     assert!(!quiet.stderr.contains("lint:"), "{quiet}");
     let run = fleet.fleet(&["migrate"]);
