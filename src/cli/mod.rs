@@ -13,6 +13,7 @@ mod fleet;
 mod gate;
 mod guards;
 mod hold;
+mod isolation;
 mod lease;
 mod lint;
 mod linting;
@@ -34,6 +35,7 @@ mod signals;
 mod stable;
 mod status;
 mod tenants;
+mod verify;
 mod watch;
 mod waves;
 
@@ -125,6 +127,9 @@ async fn dispatch(
         }
         Command::Status(arguments) => {
             unless_stopped(watch, status::execute(global, &arguments, output)).await
+        }
+        Command::Verify(arguments) => {
+            unless_stopped(watch, verify::execute(global, &arguments, output)).await
         }
         Command::Tenants(arguments) => {
             unless_stopped(watch, tenants::execute(global, &arguments, output)).await

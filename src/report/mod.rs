@@ -15,6 +15,7 @@ mod excerpt;
 mod failures;
 mod gate;
 mod hold;
+mod isolation;
 mod lines;
 mod lint;
 mod ndjson;
@@ -46,15 +47,16 @@ pub use detail::{Recorded, status_detail};
 pub use doctor::{Finding, Health, doctor};
 pub use document::{
     Complaint, approved_document, doctor_document, failures_document, gate_document, gate_line,
-    holds_released_document, holds_set_document, intent_document, lint_document,
-    lint_rules_document, lint_sarif, no_failures_document, plan_document, refused_by_lint,
-    refused_by_rehearsal, rehearsal_document, roles_applied_document, roles_plan_document,
-    run_document, runless_document, runs_document, show_document, status_document,
-    tenants_document, tenants_of_document, write_document,
+    holds_released_document, holds_set_document, intent_document, isolation_document,
+    lint_document, lint_rules_document, lint_sarif, no_failures_document, plan_document,
+    refused_by_lint, refused_by_rehearsal, rehearsal_document, roles_applied_document,
+    roles_plan_document, run_document, runless_document, runs_document, show_document,
+    status_document, tenants_document, tenants_of_document, write_document,
 };
 pub use failures::{Cause, Statement, cause_names, causes, failures, no_failures, tenant_words};
 pub use gate::{arrived, gate};
 pub use hold::{HoldNews, holds_released, holds_set, tenants_are};
+pub use isolation::{Isolation, isolation};
 pub use lint::{
     FindingCounts, Looked, finding_line, findings_block, lint, lint_github, lint_rules,
 };
