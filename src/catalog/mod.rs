@@ -6,18 +6,22 @@
 //! `pg_class`, `pg_proc` and `pg_type` have no index that leads with the schema. Each is scanned once a reading, for
 //! the OIDs of all schemas together; everything else is found by OID, in transactions that are bounded by the
 //! relations that they may lock (printing a view locks what it reads) and by the time that they may wait for a lock.
+//! What of one tenant reaches another is a question of its own, and locks nothing.
 
 mod batch;
 mod comments;
 mod grants;
 mod items;
 mod lookup;
+mod reach;
 mod read;
 mod relations;
 mod roles;
 mod routines;
 mod standing;
 mod types;
+
+pub use reach::{ReachAnswer, ReachQuestion, read_reaches};
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -72,7 +76,7 @@ impl Shapes {
     }
 }
 
-/// Why the shapes of a database could not be read. What concerns one tenant is in [`Shapes::unreadable`].
+/// Why the catalogue of a database could not be read. What concerns one tenant is in [`Shapes::unreadable`].
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// No connection.

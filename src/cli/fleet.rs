@@ -339,6 +339,11 @@ impl Fleet {
         Ok(try_join_all(read).await?.into_iter().collect())
     }
 
+    /// Those of the databases that the command is about.
+    pub(super) fn pools(&self) -> impl Iterator<Item = (&DatabaseName, &Pool)> {
+        self.needed().map(|(_, open)| (&open.name, &open.pool))
+    }
+
     /// What executes a plan.
     pub(super) fn migrator(
         &self,

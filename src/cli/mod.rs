@@ -13,6 +13,7 @@ mod fleet;
 mod gate;
 mod guards;
 mod hold;
+mod isolation;
 mod lease;
 mod listed;
 mod migrate;
@@ -32,6 +33,7 @@ mod signals;
 mod stable;
 mod status;
 mod tenants;
+mod verify;
 mod watch;
 mod waves;
 
@@ -123,6 +125,9 @@ async fn dispatch(
         }
         Command::Status(arguments) => {
             unless_stopped(watch, status::execute(global, &arguments, output)).await
+        }
+        Command::Verify(arguments) => {
+            unless_stopped(watch, verify::execute(global, &arguments, output)).await
         }
         Command::Tenants(arguments) => {
             unless_stopped(watch, tenants::execute(global, &arguments, output)).await

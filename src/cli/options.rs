@@ -16,6 +16,7 @@ use super::listed::Listed;
 use super::rehearse::RehearseArguments;
 use super::roles::RolesArguments;
 use super::run_options::{RunArguments, parse_wait};
+use super::verify::VerifyArguments;
 use super::watch::WatchArguments;
 use crate::config;
 use crate::migration::Version;
@@ -31,7 +32,8 @@ Exit codes:
   4  some tenants failed                    5  stopped by a gate, a check or the failure budget
   6  another run holds the lease            7  divergent or missing tenants found,
                                            or, for gate, tenants that are not there,
-                                           or, for doctor, not as the config asks
+                                           or, for doctor, not as the config asks,
+                                           or, for verify, tenants that reach others
   8  deadline reached or not stable, work remains: the same command again carries on
   130/143  interrupted by SIGINT/SIGTERM, resumable
 
@@ -150,6 +152,8 @@ pub(super) enum Command {
     Watch(WatchArguments),
     /// Say whether every tenant is at a version, for a program that must not start before
     Gate(GateArguments),
+    /// Prove that no tenant reaches another; writes nothing anywhere
+    Verify(VerifyArguments),
     /// List the tenants that the config finds
     Tenants(TenantsArguments),
     /// Rebuild the ledger from the tenants' histories and report where they disagreed

@@ -6,6 +6,7 @@ mod failures;
 mod gate;
 mod guards;
 mod inventory;
+mod isolation;
 mod ledger;
 mod matrix;
 mod planning;
