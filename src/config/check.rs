@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::error::Problem;
 use super::file::{self, File, Text};
 use super::{
-    Config, Control, Execution, Migrations, Rollout, Variables, databases, names, rehearsal, roles,
-    throttle, values, variables, verify, waves, windows,
+    Config, Control, Execution, Migrations, Rollout, Variables, databases, lint, names, rehearsal,
+    roles, throttle, values, variables, verify, waves, windows,
 };
 use crate::rollout::RetryPolicy;
 
@@ -125,6 +125,7 @@ impl Checker<'_> {
         let throttle = throttle::check(self, file.throttle.unwrap_or_default());
         let rehearsal = rehearsal::check(self, file.rehearsal.unwrap_or_default());
         let rollout = self.rollout(file.rollout.unwrap_or_default());
+        let lint = lint::check(self, file.lint.unwrap_or_default());
         let verify = verify::check(self, file.verify.unwrap_or_default());
         Some(Config {
             path: path.to_owned(),
@@ -137,6 +138,7 @@ impl Checker<'_> {
             throttle: throttle?,
             rehearsal: rehearsal?,
             rollout: rollout?,
+            lint: lint?,
             verify: verify?,
         })
     }
