@@ -14,6 +14,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("plan", 1, &["migration", "run", "tenant"]),
     ("shape", 1, &["tenant"]),
     ("sql", 1, &["migration"]),
+    ("lint", 1, &["migration", "sql"]),
     ("reach", 1, &["tenant"]),
     ("pg", 2, &["run", "tenant"]),
     ("inventory", 2, &["tenant"]),
@@ -63,6 +64,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
         &[
             "catalog",
             "ledger",
+            "lint",
             "migration",
             "plan",
             "reach",
@@ -75,7 +77,16 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     (
         "config",
         5,
-        &["inventory", "migrator", "plan", "rollout", "run", "tenant"],
+        &[
+            "inventory",
+            "lint",
+            "migration",
+            "migrator",
+            "plan",
+            "rollout",
+            "run",
+            "tenant",
+        ],
     ),
     (
         "cli",
@@ -88,6 +99,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
             "history",
             "inventory",
             "ledger",
+            "lint",
             "migration",
             "migrator",
             "pg",
@@ -116,6 +128,7 @@ const SIDEWAYS: &[(&str, &str, &str)] = &[
         "history",
         "a later attempt reads its tenant's history again",
     ),
+    ("lint", "sql", "a rule is about the text of a statement"),
     ("cli", "config", "the command line reads the config"),
 ];
 
@@ -199,6 +212,22 @@ fn refinery_s_traits_are_implemented_in_one_file() {
         })
         .collect();
     assert_eq!(implementing, [Path::new("src/migrator/connection.rs")]);
+}
+
+#[test]
+fn the_linter_library_is_known_in_one_file_and_its_trees_in_one_folder() {
+    for file in rust_files(Path::new("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let is_door = file == Path::new("src/lint/squawk.rs");
+        let is_tree = file.starts_with("src/lint/syntax");
+        let shown = file.display();
+        assert!(is_door || !text.contains("squawk_linter"), "{shown}");
+        assert!(
+            is_door || is_tree || !text.contains("squawk_syntax"),
+            "{shown}"
+        );
+        assert!(is_tree || !text.contains("rowan::"), "{shown}");
+    }
 }
 
 /// `src/ledger/run.rs` is in the room `ledger`; `src/run.rs` is the room `run`.

@@ -51,26 +51,28 @@ const WANTED: &str = "\
       LEFT JOIN pg_catalog.pg_roles r ON r.rolname = w.role)";
 
 /// `o`: what has an owner of its own in a schema. Indexes, toast and the sequences of columns follow their tables,
-/// array and row types what they are of.
+/// array and row types what they are of. What depends on a schema is found by an index, whose it is in the schema is not.
 const OBJECTS: &str = "\
     objects AS (\
-    SELECT 'pg_catalog.pg_class'::regclass::oid AS classid, c.oid, c.relnamespace AS namespace, c.relowner AS owner \
-      FROM pg_catalog.pg_class c WHERE c.relkind IN ('r','p','v','m','f') OR c.relkind = 'S' AND NOT EXISTS (\
-        SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid \
-          AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')) \
-    UNION ALL SELECT 'pg_catalog.pg_proc'::regclass, p.oid, p.pronamespace, p.proowner FROM pg_catalog.pg_proc p \
-    UNION ALL SELECT 'pg_catalog.pg_type'::regclass, t.oid, t.typnamespace, t.typowner FROM pg_catalog.pg_type t \
-      LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid \
-      WHERE t.typtype IN ('b','d','e','r') AND NOT EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.typarray = t.oid) \
-        OR t.typtype = 'c' AND c.relkind = 'c' \
-    UNION ALL SELECT 'pg_catalog.pg_collation'::regclass, oid, collnamespace, collowner FROM pg_catalog.pg_collation \
-    UNION ALL SELECT 'pg_catalog.pg_conversion'::regclass, oid, connamespace, conowner FROM pg_catalog.pg_conversion \
-    UNION ALL SELECT 'pg_catalog.pg_operator'::regclass, oid, oprnamespace, oprowner FROM pg_catalog.pg_operator \
-    UNION ALL SELECT 'pg_catalog.pg_opclass'::regclass, oid, opcnamespace, opcowner FROM pg_catalog.pg_opclass \
-    UNION ALL SELECT 'pg_catalog.pg_opfamily'::regclass, oid, opfnamespace, opfowner FROM pg_catalog.pg_opfamily \
-    UNION ALL SELECT 'pg_catalog.pg_statistic_ext'::regclass, oid, stxnamespace, stxowner FROM pg_catalog.pg_statistic_ext \
-    UNION ALL SELECT 'pg_catalog.pg_ts_config'::regclass, oid, cfgnamespace, cfgowner FROM pg_catalog.pg_ts_config \
-    UNION ALL SELECT 'pg_catalog.pg_ts_dict'::regclass, oid, dictnamespace, dictowner FROM pg_catalog.pg_ts_dict)";
+    SELECT w.namespace, w.role_oid, d.classid, d.objid AS oid, c.relkind, coalesce(c.relowner, p.proowner, t.typowner, \
+      l.collowner, v.conowner, r.oprowner, k.opcowner, f.opfowner, s.stxowner, g.cfgowner, i.dictowner) AS owner \
+    FROM wanted w JOIN pg_catalog.pg_depend d \
+      ON d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = w.namespace \
+    LEFT JOIN pg_catalog.pg_class c ON d.classid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objid \
+      AND (c.relkind IN ('r','p','v','m','f') OR c.relkind = 'S' AND NOT EXISTS (\
+        SELECT FROM pg_catalog.pg_depend u WHERE u.classid = 'pg_catalog.pg_class'::regclass AND u.objid = c.oid \
+          AND u.refclassid = 'pg_catalog.pg_class'::regclass AND u.deptype IN ('a', 'i'))) \
+    LEFT JOIN pg_catalog.pg_proc p ON d.classid = 'pg_catalog.pg_proc'::regclass AND p.oid = d.objid \
+    LEFT JOIN pg_catalog.pg_type t ON d.classid = 'pg_catalog.pg_type'::regclass AND t.oid = d.objid \
+      AND t.typtype IN ('b','d','e','r','c') AND NOT EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.oid = t.typelem AND e.typarray = t.oid) \
+    LEFT JOIN pg_catalog.pg_collation l ON d.classid = 'pg_catalog.pg_collation'::regclass AND l.oid = d.objid \
+    LEFT JOIN pg_catalog.pg_conversion v ON d.classid = 'pg_catalog.pg_conversion'::regclass AND v.oid = d.objid \
+    LEFT JOIN pg_catalog.pg_operator r ON d.classid = 'pg_catalog.pg_operator'::regclass AND r.oid = d.objid \
+    LEFT JOIN pg_catalog.pg_opclass k ON d.classid = 'pg_catalog.pg_opclass'::regclass AND k.oid = d.objid \
+    LEFT JOIN pg_catalog.pg_opfamily f ON d.classid = 'pg_catalog.pg_opfamily'::regclass AND f.oid = d.objid \
+    LEFT JOIN pg_catalog.pg_statistic_ext s ON d.classid = 'pg_catalog.pg_statistic_ext'::regclass AND s.oid = d.objid \
+    LEFT JOIN pg_catalog.pg_ts_config g ON d.classid = 'pg_catalog.pg_ts_config'::regclass AND g.oid = d.objid \
+    LEFT JOIN pg_catalog.pg_ts_dict i ON d.classid = 'pg_catalog.pg_ts_dict'::regclass AND i.oid = d.objid)";
 
 /// What belongs to an extension has the extension's owner.
 const IS_OF_EXTENSION: &str = "EXISTS (SELECT FROM pg_catalog.pg_depend e \
@@ -82,11 +84,30 @@ const ACTING: &str = "\
     acting AS (SELECT role_oid AS role, role_oid AS acts_as FROM wanted WHERE role_oid IS NOT NULL \
       UNION SELECT a.role, m.roleid FROM acting a JOIN pg_catalog.pg_auth_members m ON m.member = a.acts_as)";
 
+/// Begins a look at the catalogue. Its queries are short for what the planner takes them for: compiling one takes
+/// longer than running it.
+async fn begin_look(client: &Client) -> Result<(), tokio_postgres::Error> {
+    let begin = "BEGIN READ ONLY;SET LOCAL jit=off";
+    client.batch_execute(begin).await
+}
+
 /// Finds out what lacks for these tenants to be guarded by the database; those that lack nothing are not in the answer.
 ///
 /// # Errors
 /// The server's.
 pub async fn read_gaps(
+    client: &Client,
+    wanted: &[Wanted],
+    shared: &[String],
+) -> Result<HashMap<SchemaName, Vec<Gap>>, tokio_postgres::Error> {
+    begin_look(client).await?;
+    let found = gaps(client, wanted, shared).await;
+    client.batch_execute("COMMIT").await?;
+    found
+}
+
+/// The same within a transaction.
+async fn gaps(
     client: &Client,
     wanted: &[Wanted],
     shared: &[String],
@@ -125,7 +146,7 @@ async fn open_to_all(client: &Client) -> Result<Vec<String>, tokio_postgres::Err
     let rows = client
         .query_typed(
             "SELECT n.nspname::text FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) x \
-             WHERE x.grantee = 0 AND x.privilege_type = 'CREATE' ORDER BY 1",
+             WHERE n.nspacl IS NOT NULL AND x.grantee = 0 AND x.privilege_type = 'CREATE' ORDER BY 1",
             &[],
         )
         .await?;
@@ -202,7 +223,10 @@ async fn reach(
     gaps: &mut HashMap<SchemaName, Vec<Gap>>,
 ) -> Result<(), tokio_postgres::Error> {
     let query = format!(
-        "WITH RECURSIVE {WANTED}, {ACTING}, found AS (\
+        "WITH RECURSIVE {WANTED}, {ACTING}, here AS (\
+           SELECT s.refobjid AS role, s.classid, s.objid, s.deptype FROM (SELECT DISTINCT acts_as FROM acting) a \
+           JOIN pg_catalog.pg_shdepend s ON s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.refobjid = a.acts_as \
+           JOIN pg_catalog.pg_database b ON b.oid = s.dbid AND b.datname = pg_catalog.current_database()), found AS (\
          SELECT a.role, 'attribute' AS what, x.name FROM acting a JOIN pg_catalog.pg_roles r ON r.oid = a.acts_as, \
            LATERAL (VALUES (r.rolsuper, 'SUPERUSER'), (r.rolcreaterole, 'CREATEROLE'), (r.rolcreatedb, 'CREATEDB'), \
              (r.rolbypassrls, 'BYPASSRLS'), (r.rolreplication, 'REPLICATION')) AS x(has, name) WHERE x.has \
@@ -213,13 +237,15 @@ async fn reach(
          UNION SELECT w.role_oid, 'outside', pg_catalog.format('%s %s', CASE c.relkind WHEN 'v' THEN 'view' \
              WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'table' END, c.oid::regclass) \
            FROM acting a JOIN wanted w ON w.role_oid = a.role \
-           JOIN pg_catalog.pg_class c ON c.relowner = a.acts_as AND c.relnamespace IS DISTINCT FROM w.namespace \
+           JOIN here s ON s.role = a.acts_as AND s.deptype = 'o' AND s.classid = 'pg_catalog.pg_class'::regclass \
+           JOIN pg_catalog.pg_class c ON c.oid = s.objid AND c.relnamespace IS DISTINCT FROM w.namespace \
              AND c.relkind IN ('r','p','v','m','f','S') \
            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname NOT LIKE 'pg\\_%' \
-         UNION SELECT w.role_oid, 'creates', n.nspname::text FROM pg_catalog.pg_namespace n \
-           CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) x JOIN acting a ON a.acts_as = x.grantee \
-           JOIN wanted w ON w.role_oid = a.role \
-           WHERE x.privilege_type = 'CREATE' AND n.oid IS DISTINCT FROM w.namespace AND n.nspowner <> x.grantee \
+         UNION SELECT w.role_oid, 'creates', n.nspname::text FROM acting a JOIN wanted w ON w.role_oid = a.role \
+           JOIN here s ON s.role = a.acts_as AND s.deptype = 'a' AND s.classid = 'pg_catalog.pg_namespace'::regclass \
+           JOIN pg_catalog.pg_namespace n ON n.oid = s.objid AND n.oid IS DISTINCT FROM w.namespace AND n.nspowner <> a.acts_as \
+           CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) x \
+           WHERE x.grantee = a.acts_as AND x.privilege_type = 'CREATE' \
          UNION SELECT a.role, 'database', d.datname::text FROM acting a \
            JOIN pg_catalog.pg_shdepend s ON s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.refobjid = a.acts_as \
              AND s.deptype = 'o' \
@@ -264,7 +290,7 @@ async fn objects_of_others(
              (pg_catalog.array_agg(o.oid ORDER BY o.classid, o.oid))[1] AS oid, \
              (pg_catalog.array_agg(o.owner ORDER BY o.classid, o.oid))[1] AS owner \
            FROM wanted w JOIN objects o ON o.namespace = w.namespace \
-           WHERE o.owner <> w.role_oid AND NOT {IS_OF_EXTENSION} GROUP BY w.schema) \
+           WHERE o.owner <> o.role_oid AND NOT {IS_OF_EXTENSION} GROUP BY w.schema) \
          SELECT x.schema::text, x.n, i.type || ' ' || i.identity, pg_catalog.pg_get_userbyid(x.owner)::text \
          FROM others x, pg_catalog.pg_identify_object(x.classid, x.oid, 0) i"
     );

@@ -12,6 +12,7 @@ use super::deed::{Deed, What};
 use super::error::Refusal;
 use super::fleet::{Fleet, Needed};
 use super::lease;
+use super::linting;
 use super::migrate::{Ending, Order};
 use super::open::find_writable;
 use super::options::{Global, Selection};
@@ -209,6 +210,10 @@ impl Commission {
     ) -> anyhow::Result<ExitCode> {
         let set = fleet.read_set()?;
         let target = plan::resolve_target(&set, self.version)?;
+        if self.deed.migrates() {
+            let judging = linting::refuse(fleet, (&set, target), &self.selection);
+            stop.preparing(judging).await?;
+        }
         let prepare = async {
             let tenants = find_writable(fleet, &self.selection, output).await?;
             let lease = lease::take(fleet, self.wait, None, output).await?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 
+use super::linting::{LintRefused, REFUSED_HINT};
 use crate::config::ConfigError;
 use crate::history::HistoryError;
 use crate::inventory::InventoryError;
@@ -145,6 +146,9 @@ pub(super) enum Refusal {
     /// A wave that selects nobody: the canary would let everybody through.
     #[error("wave {0} selects no tenant of the fleet")]
     EmptyWave(String),
+    /// A file or folder to judge that is not there.
+    #[error("there is no file or folder {0}")]
+    NoSuchFile(String),
     /// Two waves of the command line with one name.
     #[error("there are two waves called {0}")]
     SameWave(String),
@@ -204,6 +208,7 @@ impl Refusal {
             | Self::SameWave(_)
             | Self::EndlessWave(_)
             | Self::NobodyNamed(_)
+            | Self::NoSuchFile(_)
             | Self::NotResumable { .. }
             | Self::UnknownDatabase { .. } => ExitCode::Usage,
             Self::NotApproved { .. } | Self::NothingChanged { .. } => ExitCode::Halted,
@@ -258,6 +263,7 @@ impl Refusal {
             | Self::Server { .. }
             | Self::Overlap(_)
             | Self::NobodyNamed(_)
+            | Self::NoSuchFile(_)
             | Self::NothingSelected
             | Self::SameWave(_)
             | Self::EndlessWave(_)
@@ -326,6 +332,7 @@ pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
                 return Some(ExitCode::Unexpected);
             }
             let refused = cause.is::<ConfigError>()
+                || cause.is::<LintRefused>()
                 || cause.is::<SourceError>()
                 || cause.is::<InventoryError>()
                 || cause.is::<UrlError>();
@@ -339,6 +346,9 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         if let Some(refusal) = cause.downcast_ref::<Refusal>() {
             return refusal.hint().map(str::to_owned);
+        }
+        if cause.is::<LintRefused>() {
+            return Some(REFUSED_HINT.to_owned());
         }
         if let Some(LedgerError::Query { cause, .. }) = cause.downcast_ref::<LedgerError>()
             && matches!(

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -40,6 +41,8 @@ pub(super) struct Fleet {
     embedded: Option<EmbeddedLease>,
     /// What this process calls its sessions, so that they are known from all others.
     pub(super) sessions: String,
+    /// Whether the lint's findings were told.
+    pub(super) is_linted: AtomicBool,
 }
 
 /// One database of the config.
@@ -147,6 +150,7 @@ impl Fleet {
             databases,
             embedded,
             sessions,
+            is_linted: AtomicBool::new(false),
         };
         if let Needed::Tenants(selection) | Needed::Glance(selection) = needed {
             fleet.check_databases(&selection.filter())?;

@@ -15,6 +15,8 @@ mod guards;
 mod hold;
 mod isolation;
 mod lease;
+mod lint;
+mod linting;
 mod listed;
 mod migrate;
 mod open;
@@ -131,6 +133,9 @@ async fn dispatch(
         }
         Command::Tenants(arguments) => {
             unless_stopped(watch, tenants::execute(global, &arguments, output)).await
+        }
+        Command::Lint(arguments) => {
+            unless_stopped(watch, lint::execute(global, &arguments, output)).await
         }
         Command::Runs(runs) => unless_stopped(watch, runs::list(global, &runs, output)).await,
         Command::Approve(arguments) => {

@@ -12,6 +12,7 @@ use super::act_options::{
 use super::failures::FailuresArguments;
 use super::gate::GateArguments;
 use super::hold::{HoldArguments, PinArguments, ReleaseArguments};
+use super::lint::LintArguments;
 use super::listed::Listed;
 use super::rehearse::RehearseArguments;
 use super::roles::RolesArguments;
@@ -136,6 +137,8 @@ pub(super) enum Command {
     Plan(PlanArguments),
     /// Run what is pending in real tenants and roll it back: who would fail, what it locks, how long it takes
     Rehearse(RehearseArguments),
+    /// Judge migration files before any database is touched: what leaves a tenant's schema, what locks it
+    Lint(LintArguments),
     /// Show where every tenant is: versions, pending, failed, in progress, held
     Status(StatusArguments),
     /// Carry on the last unfinished run: tenants not yet done, interrupted or failed

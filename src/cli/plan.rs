@@ -1,6 +1,7 @@
 //! `fleet plan`: what `migrate` would do. Writes nothing anywhere.
 
 use super::fleet::{Fleet, Needed};
+use super::linting;
 use super::options::{Global, PlanArguments, Selection, WaveArguments};
 use super::output::Output;
 use super::restraints::{self, Windows};
@@ -53,6 +54,7 @@ pub(super) async fn show(
     let planned = fleet.plan(&set, target, found.clone());
     let (plan, held) = tokio::try_join!(planned, restraints::look(fleet))?;
     let plan = restraints::apply(held, asked.windows, plan, output);
+    linting::tell(fleet, (&set, &plan), None, output);
     let plan = fleet.with_guards(plan, &found).await?;
     let waves = waves::planned(&fleet.config.rollout, asked.waves, &plan);
     print(&plan, &waves, &set, &output.selecting(asked.selection))?;

@@ -1,5 +1,7 @@
 //! `fleet roles`: a role for each tenant that owns the tenant's schema and nothing else.
 
+use std::collections::HashSet;
+
 use clap::{Args, Subcommand};
 
 use super::fleet::{Fleet, Found, Needed};
@@ -125,6 +127,11 @@ async fn plans(fleet: &Fleet, found: &Found) -> anyhow::Result<Vec<RolePlan>> {
 async fn apply(fleet: &Fleet, selection: &Selection, output: &Output) -> anyhow::Result<ExitCode> {
     fleet.check_writable().await?;
     let found = fleet.tenants(selection).await?;
+    let due: HashSet<TenantId> = plans(fleet, &found)
+        .await?
+        .into_iter()
+        .map(|plan| plan.tenant)
+        .collect();
     let roles = fleet.roles_of(&found).await?;
     let mut results = Vec::new();
     for (tenant, unguarded) in roles.refused {
@@ -141,7 +148,11 @@ async fn apply(fleet: &Fleet, selection: &Selection, output: &Output) -> anyhow:
                 database: open.name.clone(),
                 schema: wanted.schema.clone(),
             };
-            let outcome = one_tenant(fleet, &open.pool, &tenant, wanted, &near).await;
+            let outcome = if due.contains(&tenant) {
+                one_tenant(fleet, &open.pool, &tenant, wanted, &near).await
+            } else {
+                RoleOutcome::Unchanged
+            };
             results.push(RoleResult {
                 tenant,
                 role: wanted.role.to_string(),

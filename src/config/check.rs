@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::error::Problem;
 use super::file::{self, File, Text};
 use super::{
-    Config, Control, Execution, Migrations, Rollout, Variables, databases, names, rehearsal, roles,
-    throttle, values, variables, waves, windows,
+    Config, Control, Execution, Migrations, Rollout, Variables, databases, lint, names, rehearsal,
+    roles, throttle, values, variables, waves, windows,
 };
 use crate::rollout::RetryPolicy;
 
@@ -125,6 +125,7 @@ impl Checker<'_> {
         let throttle = throttle::check(self, file.throttle.unwrap_or_default());
         let rehearsal = rehearsal::check(self, file.rehearsal.unwrap_or_default());
         let rollout = self.rollout(file.rollout.unwrap_or_default());
+        let lint = lint::check(self, file.lint.unwrap_or_default());
         Some(Config {
             path: path.to_owned(),
             directory,
@@ -136,6 +137,7 @@ impl Checker<'_> {
             throttle: throttle?,
             rehearsal: rehearsal?,
             rollout: rollout?,
+            lint: lint?,
         })
     }
 

@@ -24,6 +24,7 @@ pub(super) struct File {
     pub(super) throttle: Option<Throttle>,
     pub(super) rehearsal: Option<Rehearsal>,
     pub(super) rollout: Option<Rollout>,
+    pub(super) lint: Option<Lint>,
 }
 
 #[derive(Default, Deserialize)]
@@ -202,4 +203,18 @@ pub(super) struct Check {
     pub(super) database: Text,
     pub(super) command: Text,
     pub(super) timeout: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with keys such as `isolation`"
+)]
+pub(super) struct Lint {
+    pub(super) from: Text,
+    pub(super) isolation: Text,
+    pub(super) lock_safety: Text,
+    pub(super) rules: Option<BTreeMap<String, Text>>,
+    pub(super) tenant_column: Text,
 }

@@ -17,6 +17,7 @@ mod gate;
 mod hold;
 mod isolation;
 mod lines;
+mod lint;
 mod ndjson;
 mod notices;
 mod pace;
@@ -47,14 +48,18 @@ pub use doctor::{Finding, Health, doctor};
 pub use document::{
     Complaint, approved_document, doctor_document, failures_document, gate_document, gate_line,
     holds_released_document, holds_set_document, intent_document, isolation_document,
-    no_failures_document, plan_document, refused_by_rehearsal, rehearsal_document,
-    roles_applied_document, roles_plan_document, run_document, runless_document, runs_document,
-    show_document, status_document, tenants_document, tenants_of_document, write_document,
+    lint_document, lint_rules_document, lint_sarif, no_failures_document, plan_document,
+    refused_by_lint, refused_by_rehearsal, rehearsal_document, roles_applied_document,
+    roles_plan_document, run_document, runless_document, runs_document, show_document,
+    status_document, tenants_document, tenants_of_document, write_document,
 };
 pub use failures::{Cause, Statement, cause_names, causes, failures, no_failures, tenant_words};
 pub use gate::{arrived, gate};
 pub use hold::{HoldNews, holds_released, holds_set, tenants_are};
 pub use isolation::{Isolation, isolation};
+pub use lint::{
+    FindingCounts, Looked, finding_line, findings_block, lint, lint_github, lint_rules,
+};
 pub use plan::plan;
 pub use rehearsal::{rehearsal, rehearsal_headline, rehearsed_failures};
 pub use rehearsing::RehearsalProgress;

@@ -8,6 +8,7 @@ mod guards;
 mod inventory;
 mod isolation;
 mod ledger;
+mod lint;
 mod matrix;
 mod planning;
 mod rehearse;

@@ -78,7 +78,9 @@ impl Guarded {
 
     /// Makes a fleet one in role mode.
     fn named(&self, fleet: TestFleet) -> TestFleet {
+        // it is the database that has to refuse what reaches out
         fleet
+            .unlinted()
             .set("execution", serde_json::json!({ "isolation": "role" }))
             .set(
                 "roles",

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use tokio_postgres::Client;
 
-use super::facts::read_facts;
+use super::facts::facts;
 use super::statements::{Change, changes};
-use super::{Wanted, read_gaps};
+use super::{Wanted, gaps};
 use crate::pg;
 use crate::plan::Gap;
 use crate::run::{Failure, FailureClass};
@@ -58,46 +58,26 @@ pub async fn apply(
         );
         return Err(ApplyError::Failed(Box::new(busy)));
     }
-    let one = std::slice::from_ref(wanted);
-    let facts = read_facts(tx.client(), one, &neighbours.shared, &neighbours.schemas);
-    let facts = facts.await.map_err(failed)?;
-    // what is in the way is known before anything is changed
-    let before = read_gaps(tx.client(), one, &neighbours.shared)
+    tx.batch_execute("SET LOCAL jit=off")
         .await
         .map_err(failed)?;
-    refuse_by_hand(before.get(&wanted.schema))?;
+    let one = std::slice::from_ref(wanted);
+    let facts = facts(tx.client(), one, &neighbours.shared, &neighbours.schemas);
+    let facts = facts.await.map_err(failed)?;
     let changes: Vec<Change> = facts
         .iter()
         .flat_map(|facts| changes(facts, &neighbours.roles))
         .collect();
-    if changes.is_empty() {
-        return Ok(changes);
-    }
     let statements: Vec<&str> = changes.iter().map(|change| change.sql.as_str()).collect();
     tx.batch_execute(&statements.join(";\n"))
         .await
         .map_err(failed)?;
-    let after = read_gaps(tx.client(), one, &neighbours.shared)
-        .await
-        .map_err(failed)?;
-    if let Some(left) = after.get(&wanted.schema) {
-        return Err(ApplyError::ByHand(left.clone()));
+    let left = gaps(tx.client(), one, &neighbours.shared).await;
+    if let Some(left) = left.map_err(failed)?.remove(&wanted.schema) {
+        return Err(ApplyError::ByHand(left));
     }
     tx.commit().await.map_err(failed)?;
     Ok(changes)
-}
-
-fn refuse_by_hand(gaps: Option<&Vec<Gap>>) -> Result<(), ApplyError> {
-    let by_hand = gaps
-        .into_iter()
-        .flatten()
-        .filter(|gap| !gap.is_mended_by_fleet());
-    let by_hand: Vec<Gap> = by_hand.cloned().collect();
-    if by_hand.is_empty() {
-        Ok(())
-    } else {
-        Err(ApplyError::ByHand(by_hand))
-    }
 }
 
 /// The server's words, with what a role needs that makes roles.

@@ -93,6 +93,19 @@ pub async fn read_facts(
     shared: &[String],
     tenants: &[SchemaName],
 ) -> Result<Vec<Facts>, tokio_postgres::Error> {
+    super::begin_look(client).await?;
+    let found = facts(client, wanted, shared, tenants).await;
+    client.batch_execute("COMMIT").await?;
+    found
+}
+
+/// The same within a transaction.
+pub(super) async fn facts(
+    client: &Client,
+    wanted: &[Wanted],
+    shared: &[String],
+    tenants: &[SchemaName],
+) -> Result<Vec<Facts>, tokio_postgres::Error> {
     let mut all = Vec::with_capacity(wanted.len());
     for batch in wanted.chunks(super::BATCH) {
         let columns = Columns::of(batch);
@@ -216,7 +229,7 @@ async fn add_objects(
          LEFT JOIN pg_catalog.pg_proc p ON o.classid = 'pg_catalog.pg_proc'::regclass AND p.oid = o.oid \
          LEFT JOIN pg_catalog.pg_type t ON o.classid = 'pg_catalog.pg_type'::regclass AND t.oid = o.oid \
          CROSS JOIN LATERAL pg_catalog.pg_identify_object(o.classid, o.oid, 0) i \
-         WHERE o.owner IS DISTINCT FROM w.role_oid AND NOT {IS_OF_EXTENSION} ORDER BY o.classid, o.oid"
+         WHERE o.owner IS DISTINCT FROM o.role_oid AND NOT {IS_OF_EXTENSION} ORDER BY o.classid, o.oid"
     );
     for row in query(client, &text, columns).await? {
         let object = Object {
@@ -261,7 +274,9 @@ async fn add_sequences(
 ) -> Result<(), tokio_postgres::Error> {
     let text = format!(
         "WITH {WANTED} SELECT w.schema::text, pg_catalog.format('%I.%I', w.schema, c.relname), r.rolname::text, {KEEPS_ALL} \
-         FROM wanted w JOIN pg_catalog.pg_class c ON c.relnamespace = w.namespace AND c.relkind = 'S' \
+         FROM wanted w JOIN pg_catalog.pg_depend i ON i.refclassid = 'pg_catalog.pg_namespace'::regclass \
+           AND i.refobjid = w.namespace AND i.classid = 'pg_catalog.pg_class'::regclass \
+         JOIN pg_catalog.pg_class c ON c.oid = i.objid AND c.relkind = 'S' \
          JOIN pg_catalog.pg_roles r ON r.oid = c.relowner \
          WHERE c.relowner IS DISTINCT FROM w.role_oid AND EXISTS (\
            SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid \
@@ -295,13 +310,16 @@ async fn add_lacks(
 ) -> Result<(), tokio_postgres::Error> {
     let tenants: Vec<&str> = tenants.iter().map(SchemaName::as_str).collect();
     let text = format!(
-        "WITH {WANTED}, needs AS (\
-           SELECT w.schema, w.role_oid, 'REFERENCES' AS privilege, k.confrelid AS relation \
-           FROM wanted w JOIN pg_catalog.pg_constraint k ON k.connamespace = w.namespace AND k.contype = 'f' \
-           UNION SELECT w.schema, w.role_oid, 'SELECT', d.refobjid \
-           FROM wanted w JOIN pg_catalog.pg_class v ON v.relnamespace = w.namespace AND v.relkind IN ('v', 'm') \
-             AND v.relowner IS DISTINCT FROM w.role_oid \
-           JOIN pg_catalog.pg_rewrite x ON x.ev_class = v.oid \
+        "WITH {WANTED}, relations AS (\
+           SELECT w.schema, w.role_oid, c.oid, c.relkind, c.relowner FROM wanted w \
+           JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_namespace'::regclass \
+             AND d.refobjid = w.namespace AND d.classid = 'pg_catalog.pg_class'::regclass \
+           JOIN pg_catalog.pg_class c ON c.oid = d.objid), needs AS (\
+           SELECT r.schema, r.role_oid, 'REFERENCES' AS privilege, k.confrelid AS relation \
+           FROM relations r JOIN pg_catalog.pg_constraint k ON k.conrelid = r.oid AND k.contype = 'f' \
+           UNION SELECT r.schema, r.role_oid, 'SELECT', d.refobjid FROM relations r \
+           JOIN pg_catalog.pg_rewrite x ON x.ev_class = r.oid \
+             AND r.relkind IN ('v', 'm') AND r.relowner IS DISTINCT FROM r.role_oid \
            JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = x.oid \
              AND d.refclassid = 'pg_catalog.pg_class'::regclass) \
          SELECT DISTINCT e.schema::text, e.privilege, n.nspname::text, \

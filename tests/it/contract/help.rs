@@ -30,6 +30,16 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("plan", &["--to <VERSION>", "--ignore-windows"]),
     ("approve", &["[RUN]"]),
     (
+        "lint",
+        &[
+            "[FILE]...",
+            "--path <DIR>",
+            "--all",
+            "--format <FORMAT>",
+            "--rules",
+        ],
+    ),
+    (
         "resume",
         &[
             "[RUN]",

@@ -200,7 +200,7 @@ fn a_new_tenant_is_made_by_its_own_role() {
 fn a_role_of_two_tenants_is_refused() {
     let of = Guarded::unguarded(1);
     let second = TestDatabase::create(Server::A);
-    second.execute("CREATE SCHEMA tenant_0001");
+    second.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE SCHEMA tenant_0001");
     let fleet = of.named(TestFleet::new(&of.db).database("second", &second));
     let refused = fleet.json(&["roles", "apply"], 4);
     assert_says(
