@@ -66,7 +66,11 @@ const CROSSINGS: &str = "
     )
     SELECT c.reached::pg_catalog.text, c.kind, p.nspname::pg_catalog.text, COALESCE(p.is_tenant, false),
         h.type, h.identity, r.type, r.identity,
-        c.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        c.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass,
+        c.kind = 'default' AND EXISTS (
+            SELECT FROM pg_catalog.pg_attrdef d
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+            WHERE d.oid = c.objid AND a.attgenerated <> '')
     FROM crossing c
     LEFT JOIN place p ON p.oid = c.schema
     CROSS JOIN LATERAL pg_catalog.pg_identify_object(
@@ -112,6 +116,10 @@ fn reach(row: &Row) -> Option<(Reach, String)> {
     let to = SchemaName::parse(row.get(0)).ok()?;
     let is_relation: bool = row.get(8);
     let kind = match ReachKind::of_name(row.get(1))? {
+        // before PostgreSQL 13 a generated column depends by itself on what it calls
+        ReachKind::Inheritance if row.get::<_, Option<&str>>(6) == Some("function") => {
+            ReachKind::Default
+        }
         // a table is made of another table only by inheritance
         ReachKind::Inheritance if !is_relation => ReachKind::Type,
         kind => kind,
@@ -129,7 +137,8 @@ fn reach(row: &Row) -> Option<(Reach, String)> {
         from,
         to: Some(to),
         kind,
-        remedy: remedy(kind, text(4), text(5)),
+        // a generated column has no default to drop
+        remedy: remedy(kind, text(4), text(5)).filter(|_| !row.get::<_, bool>(9)),
         objects: vec![object],
         count: 1,
         how: format!("{} {reached}", verb(kind)),

@@ -325,9 +325,13 @@ fn a_generated_column_that_calls_another_tenant() {
     guarded.execute(
         "ALTER TABLE acme.orders ADD twice int GENERATED ALWAYS AS (globex.doubled(id)) STORED",
     );
-    assert_eq!(
-        guarded.findings(),
-        ["default acme > globex: default value for acme.orders.twice"]
+    let findings = guarded.findings();
+    let [found] = &findings[..] else {
+        panic!("{findings:?}");
+    };
+    assert!(
+        found.starts_with("default acme > globex: ") && found.ends_with(" acme.orders.twice"),
+        "{found}"
     );
 }
 
