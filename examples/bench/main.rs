@@ -17,6 +17,7 @@ mod run;
 mod server;
 mod tools;
 mod trace;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,9 @@ fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
     if options.wants(Part::Trace) {
         trace::run(&options)?;
+    }
+    if options.wants(Part::Verify) {
+        verify::run(&options)?;
     }
     let sizes = sizes(&options);
     if sizes.is_empty() {

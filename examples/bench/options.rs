@@ -19,6 +19,8 @@ pub(crate) enum Part {
     Peers,
     /// All of it with 10,000 tenants.
     Scale,
+    /// Comparing tenants, 5,000 of them.
+    Verify,
     /// A listing of what is said on the wire. Only when it is asked for.
     Trace,
 }

@@ -220,8 +220,8 @@ fn names(svg: &mut String, field: &Field, lines: &[Line]) {
 
 fn class(tool: Tool) -> &'static str {
     match tool {
-        Tool::Fleet => "fleet",
-        Tool::Raw | Tool::Read => "raw",
+        Tool::Fleet | Tool::Verify => "fleet",
+        Tool::Raw | Tool::Read | Tool::Catalogue | Tool::CatalogueAlone => "raw",
         Tool::Query => "query",
         Tool::Refinery => "refinery",
         Tool::Dbmate => "dbmate",

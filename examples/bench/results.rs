@@ -16,6 +16,8 @@ pub(crate) enum Work {
     W2,
     /// Nothing to do.
     W3,
+    /// Comparing tenants.
+    Verify,
 }
 
 /// What lies between client and server.

@@ -86,7 +86,7 @@ impl<'a> Bench<'a> {
             tenants: job.tenants,
             read: self.read,
         })?;
-        if job.key.work != Work::W3 {
+        if matches!(job.key.work, Work::W1 | Work::W2) {
             self.server.settle()?;
         }
         let before = self.server.counters(job.database)?;

@@ -22,12 +22,21 @@ pub(crate) enum Tool {
     Dbmate,
     Alembic,
     Django,
+    /// fleet, comparing tenants.
+    Verify,
+    /// The same rows of the catalogues, hashed, on as many connections.
+    Catalogue,
+    /// On one.
+    CatalogueAlone,
 }
 
 impl Tool {
     /// Whether it migrates; others only read what fleet has left.
     pub(crate) fn migrates(self) -> bool {
-        !matches!(self, Self::Read | Self::Query)
+        !matches!(
+            self,
+            Self::Read | Self::Query | Self::Verify | Self::Catalogue | Self::CatalogueAlone
+        )
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -40,13 +49,21 @@ impl Tool {
             Self::Dbmate => "dbmate, a process a tenant",
             Self::Alembic => "alembic, 8 processes",
             Self::Django => "django-tenants, 8 processes",
+            Self::Verify => "fleet verify",
+            Self::Catalogue => "catalogue query, 4 connections",
+            Self::CatalogueAlone => "catalogue query, 1 connection",
         }
     }
 
     /// The database that it works on. Those that only read do so where fleet was.
     pub(crate) fn database(self) -> &'static str {
         match self {
-            Self::Fleet | Self::Read | Self::Query => "by_fleet",
+            Self::Fleet
+            | Self::Read
+            | Self::Query
+            | Self::Verify
+            | Self::Catalogue
+            | Self::CatalogueAlone => "by_fleet",
             Self::Raw => "by_raw",
             Self::Refinery => "by_refinery",
             Self::Dbmate => "by_dbmate",
@@ -194,6 +211,20 @@ impl<'a> Workshop<'a> {
                 "statements",
                 "1",
             ]),
+            Tool::Verify => {
+                let config = self.config(&url)?;
+                words(&[
+                    &path(&self.options.fleet),
+                    "-c",
+                    &config,
+                    "-q",
+                    "-o",
+                    "json",
+                    "verify",
+                ])
+            }
+            Tool::Catalogue => catalogue(&raw, &url, call, 4),
+            Tool::CatalogueAlone => catalogue(&raw, &url, call, 1),
             _ => self.words_of_peer(&url, call)?,
         })
     }
@@ -212,6 +243,13 @@ impl<'a> Workshop<'a> {
         )?;
         Ok(path(&file))
     }
+}
+
+/// One message a connection: with 100 tenants a message it takes twice as long, as some catalogues are scanned in whole.
+fn catalogue(raw: &str, url: &str, call: &Call<'_>, connections: usize) -> Vec<String> {
+    let a_message = call.tenants.len().div_ceil(connections).to_string();
+    let connections = connections.to_string();
+    words(&[raw, "catalogue", url, "tenant_", &connections, &a_message])
 }
 
 pub(crate) fn words(words: &[&str]) -> Vec<String> {

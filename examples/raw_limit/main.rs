@@ -5,12 +5,15 @@
 //! `read` reads every tenant's history, several tenants a message: the least that "nothing to do" costs.
 //! `statements` sends a SELECT a tenant, `union` one over all tenants of the message, `copy` a COPY a tenant.
 //! `statements 1` is what a loop over tenants does.
+//! `catalogue` hashes what the catalogues hold of each tenant: the least that comparing tenants costs.
 //!
 //! ```text
 //! raw_limit apply URL DIRECTORY SCHEMA_PREFIX CONNECTIONS FROM TO    versions above FROM, up to TO
 //! raw_limit read URL SCHEMA_PREFIX CONNECTIONS statements|union|copy TENANTS_A_MESSAGE
+//! raw_limit catalogue URL SCHEMA_PREFIX CONNECTIONS TENANTS_A_MESSAGE
 //! ```
 
+mod catalogue;
 mod copy;
 
 use std::sync::Arc;
@@ -22,7 +25,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 const USAGE: &str = "usage: raw_limit apply URL DIRECTORY SCHEMA_PREFIX CONNECTIONS FROM TO
-       raw_limit read URL SCHEMA_PREFIX CONNECTIONS statements|union|copy TENANTS_A_MESSAGE";
+       raw_limit read URL SCHEMA_PREFIX CONNECTIONS statements|union|copy TENANTS_A_MESSAGE
+       raw_limit catalogue URL SCHEMA_PREFIX CONNECTIONS TENANTS_A_MESSAGE";
 
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::print_stdout, reason = "the result of a program")]
@@ -56,14 +60,11 @@ async fn main() -> anyhow::Result<()> {
                 "union" => union,
                 _ => bail!(USAGE),
             };
-            let tenants_a_message = tenants_a_message.parse()?;
-            let connections = Connections::open(url, connections.parse()?);
-            connections
-                .send(prefix, |tenants| {
-                    let chunks = tenants.chunks(tenants_a_message);
-                    chunks.map(|chunk| vec![message(chunk)]).collect()
-                })
-                .await?
+            ask(url, prefix, connections, tenants_a_message, message).await?
+        }
+        ["catalogue", url, prefix, connections, tenants_a_message] => {
+            let message = catalogue::message;
+            ask(url, prefix, connections, tenants_a_message, message).await?
         }
         _ => bail!(USAGE),
     };
@@ -72,6 +73,24 @@ async fn main() -> anyhow::Result<()> {
         started.elapsed().as_secs_f64() * 1e3
     );
     Ok(())
+}
+
+/// Sends a message for each few tenants.
+async fn ask(
+    url: &str,
+    prefix: &str,
+    connections: &str,
+    tenants_a_message: &str,
+    message: fn(&[String]) -> String,
+) -> anyhow::Result<(usize, usize)> {
+    let tenants_a_message = tenants_a_message.parse()?;
+    let connections = Connections::open(url, connections.parse()?);
+    connections
+        .send(prefix, |tenants| {
+            let chunks = tenants.chunks(tenants_a_message);
+            chunks.map(|chunk| vec![message(chunk)]).collect()
+        })
+        .await
 }
 
 /// The SQL of the versions above `from` and up to `to`, in order.
