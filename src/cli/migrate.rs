@@ -25,7 +25,7 @@ use crate::ledger::{ControlState, Lease, NewRun, NewRunTenant, Patience, TakeOve
 use crate::migration::{MigrationSet, Version};
 use crate::plan::{self, Action, HistorySnapshot, Plan};
 use crate::report::{self, Reporter, Stepwise};
-use crate::rollout::{Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, settled};
+use crate::rollout::{Concurrency, Deadline, Likeness, Pace, Rollout, RolloutEvent, RolloutPolicy, settled};
 use crate::run::{Act, ExitCode, RunId, RunSummary};
 use crate::tenant::DatabaseName;
 
@@ -220,7 +220,9 @@ impl Order {
             newcomers: Box::pin(fleet.newcomers(&self.selection, known)),
             resumes: self.resumes,
             waves: divided.waves,
+            at_the_end: Likeness::default(),
             checker: fleet.checker(),
+            comparer: Box::new(|_| Box::pin(async { Ok(Vec::new()) })),
             operator: output.operator(),
             pasts: opened.pasts,
             plan,
@@ -249,6 +251,7 @@ impl Order {
                 settled: settled(tenant)
                     .map(|result| (result.outcome, result.reason.unwrap_or_default())),
                 wave: numbers.get(&tenant.tenant.id).copied(),
+                odd: None,
             })
             .collect::<Vec<_>>();
         NewRun {

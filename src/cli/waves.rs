@@ -12,7 +12,7 @@ use crate::config;
 use crate::ledger::{Lease, LedgerError, LeftWave, NewRunWave};
 use crate::migration::Version;
 use crate::plan::{self, Action, Plan, Wave, WaveRule, WaveSelector, WaveSize};
-use crate::rollout::{Checker, RolloutWave};
+use crate::rollout::{Checker, Likeness, RolloutWave};
 use crate::run::{RunId, WaveGate, WaveNumber, WaveState, WaveTerms};
 use crate::tenant::{Tenant, TenantId};
 
@@ -238,6 +238,7 @@ fn asked(config: &config::Rollout, arguments: &WaveArguments, plan: &Plan) -> Ve
         },
         terms: wave.terms,
         tenants: wave.tenants,
+        likeness: Likeness::default(),
         state: WaveState::Pending,
         approved_by: None,
     });
@@ -262,6 +263,7 @@ fn carried_on(left: &[LeftWave], plan: &Plan) -> Vec<RolloutWave> {
                 .cloned()
                 .collect(),
             members: wave.members.clone(),
+            likeness: Likeness::default(),
             state: wave.record.state,
             approved_by: wave.record.approved_by.clone(),
         })

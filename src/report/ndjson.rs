@@ -126,6 +126,20 @@ enum Line<'a> {
         result: TenantRow<'a>,
         totals: Totals,
     },
+    ShapesCompared {
+        wave: Option<&'a str>,
+        tenants: usize,
+    },
+    TenantDiffers {
+        #[serde(flatten)]
+        result: TenantRow<'a>,
+        totals: Totals,
+    },
+    DifferenceKnown {
+        #[serde(flatten)]
+        tenant: TenantKey<'a>,
+        note: &'a str,
+    },
     DeadlineNear {
         left_ms: u64,
         tenants: usize,
@@ -148,9 +162,13 @@ fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
         | RolloutEvent::DatabaseBack { .. }
         | RolloutEvent::DatabaseGivenUp { .. }
         | RolloutEvent::ConnectionsShort { .. }
-        | RolloutEvent::MeasureUnseen { .. } => {
+        | RolloutEvent::MeasureUnseen { .. }
+        | RolloutEvent::ShapesCompared { .. }
+        | RolloutEvent::TenantDiffers { .. }
+        | RolloutEvent::DifferenceKnown { .. } => {
             let line = opening_line(event).or_else(|| stop_line(event));
             let line = line.or_else(|| database_line(event));
+            let line = line.or_else(|| shape_line(event));
             return line.map_or(Ok(()), |line| write_document(out, &line));
         }
         RolloutEvent::AttemptStarted {
@@ -257,6 +275,24 @@ fn stop_line(event: &RolloutEvent) -> Option<Line<'_>> {
             left_ms: milliseconds(*left),
             tenants: *tenants,
             in_flight: *in_flight,
+        },
+        _ => return None,
+    })
+}
+
+fn shape_line(event: &RolloutEvent) -> Option<Line<'_>> {
+    Some(match event {
+        RolloutEvent::ShapesCompared { wave, tenants } => Line::ShapesCompared {
+            wave: wave.as_ref().map(|wave| wave.name.as_str()),
+            tenants: *tenants,
+        },
+        RolloutEvent::TenantDiffers { result, totals } => Line::TenantDiffers {
+            result: TenantRow::of(result),
+            totals: *totals,
+        },
+        RolloutEvent::DifferenceKnown { tenant, note } => Line::DifferenceKnown {
+            tenant: TenantKey::of(tenant),
+            note,
         },
         _ => return None,
     })

@@ -28,6 +28,7 @@ pub(super) struct Notices {
     verbosity: Verbosity,
     failures: u32,
     retries: u32,
+    known: u32,
     /// Databases that are throttled, and whether it was said that they are paused.
     throttled: HashMap<DatabaseName, bool>,
     /// What the run is where it is none that migrates.
@@ -41,6 +42,7 @@ impl Notices {
             verbosity,
             failures: 0,
             retries: 0,
+            known: 0,
             throttled: HashMap::new(),
             act: None,
         }
@@ -66,7 +68,21 @@ impl Notices {
                 );
                 self.listed(self.retries, Tone::Warning, &text, "retries")
             }
-            RolloutEvent::TenantFinished { result, .. } => self.finished(result),
+            RolloutEvent::TenantFinished { result, .. }
+            | RolloutEvent::TenantDiffers { result, .. } => self.finished(result),
+            RolloutEvent::DifferenceKnown { tenant, note } => {
+                self.known += 1;
+                let text = format!("! {tenant}: {}", clean(note));
+                self.listed(self.known, Tone::Warning, &text, "known differences")
+            }
+            RolloutEvent::ShapesCompared { wave, tenants } => {
+                let of = wave.as_ref().map(|wave| clean(&wave.name));
+                let of = of.map_or_else(String::new, |name| format!(" of wave {name}"));
+                let tenants = count(*tenants, "tenant");
+                let text = format!("- comparing the shapes of {tenants}{of}");
+                (self.verbosity == Verbosity::Verbose)
+                    .then(|| self.style.paint(Tone::Secondary, &text))
+            }
             RolloutEvent::CancelBegun {
                 reason,
                 signal,
