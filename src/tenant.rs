@@ -1,5 +1,6 @@
-//! Tenants: one schema and its labels is the unit of work. Names are valid and quotable by construction.
+//! Tenants: one schema and its labels is the unit of work; roles belong to them. Names are valid and quotable by construction.
 
+mod role;
 mod word;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
 
+pub use role::{ApplicationRole, InvalidRoleName, InvalidRoleTemplate, RoleName, RoleTemplate};
 pub use word::InvalidTenantWord;
 
 /// The longest identifier PostgreSQL keeps, in bytes; a longer one is silently cut

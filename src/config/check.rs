@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::error::Problem;
 use super::file::{self, File, Text};
 use super::{
-    Config, Control, Execution, Migrations, Rollout, Variables, databases, names, rehearsal,
+    Config, Control, Execution, Migrations, Rollout, Variables, databases, names, rehearsal, roles,
     throttle, values, variables, waves, windows,
 };
 use crate::rollout::RetryPolicy;
@@ -121,6 +121,7 @@ impl Checker<'_> {
         let databases = databases::check(self, file.databases);
         let migrations = self.migrations(file.migrations.unwrap_or_default(), parent);
         let execution = self.execution(file.execution.unwrap_or_default());
+        let roles = roles::check(self, file.roles.unwrap_or_default());
         let throttle = throttle::check(self, file.throttle.unwrap_or_default());
         let rehearsal = rehearsal::check(self, file.rehearsal.unwrap_or_default());
         let rollout = self.rollout(file.rollout.unwrap_or_default());
@@ -131,6 +132,7 @@ impl Checker<'_> {
             databases: databases?,
             migrations: migrations?,
             execution: execution?,
+            roles: roles?,
             throttle: throttle?,
             rehearsal: rehearsal?,
             rollout: rollout?,

@@ -20,6 +20,7 @@ pub(super) struct File {
     pub(super) databases: Option<Vec<Option<Database>>>,
     pub(super) migrations: Option<Migrations>,
     pub(super) execution: Option<Execution>,
+    pub(super) roles: Option<Roles>,
     pub(super) throttle: Option<Throttle>,
     pub(super) rehearsal: Option<Rehearsal>,
     pub(super) rollout: Option<Rollout>,
@@ -94,6 +95,17 @@ pub(super) struct Execution {
     pub(super) index_build_timeout: Text,
     pub(super) reconnect_timeout: Text,
     pub(super) retry: Option<Retry>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with `tenant` and `applications`"
+)]
+pub(super) struct Roles {
+    pub(super) tenant: Text,
+    pub(super) applications: Option<Vec<Text>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -13,6 +13,7 @@ mod names;
 mod probe;
 mod read;
 mod rehearsal;
+mod roles;
 mod throttle;
 mod values;
 mod variables;
@@ -34,7 +35,7 @@ use crate::migrator::{RehearsalLimits, TransactionScope};
 use crate::plan::{WaveRule, WindowRule};
 use crate::rollout::{RetryPolicy, ThrottleLimits};
 use crate::run::FailureBudget;
-use crate::tenant::{DatabaseName, SchemaName};
+use crate::tenant::{ApplicationRole, DatabaseName, RoleTemplate, SchemaName};
 
 /// Everything that `fleet.yaml` says, checked.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub struct Config {
     pub migrations: Migrations,
     /// How one tenant is migrated.
     pub execution: Execution,
+    /// Whose the tenants are in PostgreSQL.
+    pub roles: Roles,
     /// What the servers may be made to bear.
     pub throttle: Throttle,
     /// How a rehearsal goes about it.
@@ -147,6 +150,15 @@ pub struct Execution {
     pub reconnect_timeout: Duration,
     /// When a transient failure is tried again.
     pub retry: RetryPolicy,
+}
+
+/// Whose the tenants are in PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct Roles {
+    /// The role that owns a tenant's schema and nothing else.
+    pub tenant: RoleTemplate,
+    /// The roles that the application connects with; none where nothing is said.
+    pub applications: Vec<ApplicationRole>,
 }
 
 /// What the servers may be made to bear.

@@ -17,12 +17,7 @@ pub(super) enum Mark {
 ///
 /// The two spellings with `refinery` exist in forks of refinery that know such files.
 pub(super) fn mark(kind: TokenKind, comment: &str) -> Option<Mark> {
-    let text = match kind {
-        TokenKind::LineComment => comment.trim_start_matches('-'),
-        TokenKind::BlockComment => comment.trim_start_matches("/*").trim_end_matches("*/"),
-        _ => return None,
-    };
-    let text = text.trim().to_ascii_lowercase();
+    let text = said(kind, comment)?.to_ascii_lowercase();
     if let Some(rest) = after_name(&text, "fleet") {
         return Some(if means_no_transaction(rest) {
             Mark::NoTransaction
@@ -42,6 +37,35 @@ pub(super) fn mark(kind: TokenKind, comment: &str) -> Option<Mark> {
     } else {
         Mark::Unknown
     })
+}
+
+/// The rule and the reason of a mark that makes an exception for the lint; empty where they are missing.
+pub(super) fn allowed(kind: TokenKind, comment: &str) -> Option<(String, String)> {
+    let text = said(kind, comment)?;
+    if mark(kind, comment) != Some(Mark::Allow) {
+        return None;
+    }
+    let behind = text.split_once(':')?.1.trim_start();
+    let rest = behind.get("allow".len()..)?.trim_start();
+    let (rule, reason) = match rest.strip_prefix('(') {
+        Some(inside) => inside.split_once(')').unwrap_or((inside, "")),
+        None => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
+    };
+    let reason = reason.trim().trim_start_matches([':', '-', '–', '—']);
+    Some((
+        rule.trim().trim_end_matches(':').to_owned(),
+        reason.trim().to_owned(),
+    ))
+}
+
+/// A comment's words.
+fn said(kind: TokenKind, comment: &str) -> Option<&str> {
+    let text = match kind {
+        TokenKind::LineComment => comment.trim_start_matches('-'),
+        TokenKind::BlockComment => comment.trim_start_matches("/*").trim_end_matches("*/"),
+        _ => return None,
+    };
+    Some(text.trim())
 }
 
 /// What follows `name:`.

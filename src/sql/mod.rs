@@ -2,6 +2,7 @@
 //! whether the file may be run at all. Pure text work that agrees with PostgreSQL's own lexer;
 //! no grammar: what the server refuses, the server reports.
 
+mod allow;
 mod excerpt;
 mod inspect;
 mod kind;
@@ -12,6 +13,7 @@ mod place;
 mod split;
 mod step;
 
+pub use allow::{Allow, allows};
 pub use excerpt::{Excerpt, Pointer, excerpt};
 pub use inspect::{Finding, Script, inspect};
 pub use kind::{StatementKind, TransactionWord, kind};
