@@ -25,7 +25,9 @@ use crate::ledger::{ControlState, Lease, NewRun, NewRunTenant, Patience, TakeOve
 use crate::migration::{MigrationSet, Version};
 use crate::plan::{self, Action, HistorySnapshot, Plan};
 use crate::report::{self, Reporter, Stepwise};
-use crate::rollout::{Concurrency, Deadline, Likeness, Pace, Rollout, RolloutEvent, RolloutPolicy, settled};
+use crate::rollout::{
+    Concurrency, Deadline, Likeness, Pace, Rollout, RolloutEvent, RolloutPolicy, settled,
+};
 use crate::run::{Act, ExitCode, RunId, RunSummary};
 use crate::tenant::DatabaseName;
 
@@ -228,7 +230,7 @@ impl Order {
             plan,
         };
         let (events, reporter) = report_to(output, set, (act, self.ending))?;
-        let end = rollout.run(stop.watch.clone(), events).await;
+        let end = Box::pin(rollout.run(stop.watch.clone(), events)).await;
         let undelivered = joined(reporter);
         // the run has its document; what follows is for stderr and the exit code
         if let Some(error) = end.ledger_error {

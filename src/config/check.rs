@@ -10,7 +10,7 @@ use super::error::Problem;
 use super::file::{self, File, Text};
 use super::{
     Config, Control, Execution, Migrations, Rollout, Variables, databases, names, rehearsal, roles,
-    throttle, values, variables, waves, windows,
+    throttle, values, variables, verify, waves, windows,
 };
 use crate::rollout::RetryPolicy;
 
@@ -122,6 +122,7 @@ impl Checker<'_> {
         let migrations = self.migrations(file.migrations.unwrap_or_default(), parent);
         let execution = self.execution(file.execution.unwrap_or_default());
         let roles = roles::check(self, file.roles.unwrap_or_default());
+        let verify = verify::check(self, file.verify.unwrap_or_default());
         let throttle = throttle::check(self, file.throttle.unwrap_or_default());
         let rehearsal = rehearsal::check(self, file.rehearsal.unwrap_or_default());
         let rollout = self.rollout(file.rollout.unwrap_or_default());
@@ -133,6 +134,7 @@ impl Checker<'_> {
             migrations: migrations?,
             execution: execution?,
             roles: roles?,
+            verify: verify?,
             throttle: throttle?,
             rehearsal: rehearsal?,
             rollout: rollout?,

@@ -24,6 +24,7 @@ pub(super) struct File {
     pub(super) throttle: Option<Throttle>,
     pub(super) rehearsal: Option<Rehearsal>,
     pub(super) rollout: Option<Rollout>,
+    pub(super) verify: Option<Verify>,
 }
 
 #[derive(Default, Deserialize)]
@@ -157,6 +158,18 @@ pub(super) struct Rollout {
     pub(super) max_failures: Text,
     pub(super) same_failures: Text,
     pub(super) windows: Option<Vec<Option<WindowRule>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with keys such as `after`"
+)]
+pub(super) struct Verify {
+    pub(super) exclude: Option<Vec<Text>>,
+    pub(super) after: Text,
+    pub(super) drift: Text,
 }
 
 #[derive(Default, Deserialize)]

@@ -17,6 +17,7 @@ mod roles;
 mod throttle;
 mod values;
 mod variables;
+mod verify;
 mod waves;
 mod windows;
 
@@ -35,7 +36,7 @@ use crate::migrator::{RehearsalLimits, TransactionScope};
 use crate::plan::{WaveRule, WindowRule};
 use crate::rollout::{RetryPolicy, ThrottleLimits};
 use crate::run::FailureBudget;
-use crate::tenant::{ApplicationRole, DatabaseName, RoleTemplate, SchemaName};
+use crate::tenant::{ApplicationRole, DatabaseName, RoleTemplate, SchemaName, TenantPattern};
 
 /// Everything that `fleet.yaml` says, checked.
 #[derive(Clone, Debug)]
@@ -60,6 +61,8 @@ pub struct Config {
     pub rehearsal: Rehearsal,
     /// How the whole fleet is.
     pub rollout: Rollout,
+    /// Which tenants are to have one shape, and when that is looked at.
+    pub verify: Verify,
 }
 
 /// Where fleet keeps its own records.
@@ -192,6 +195,35 @@ pub struct Rollout {
     pub same_failures: u32,
     /// When tenants may be touched; one that no rule is about may be touched at any time.
     pub windows: Vec<WindowRule>,
+}
+
+/// Which tenants are to have one shape, and when that is looked at.
+#[derive(Clone, Debug)]
+pub struct Verify {
+    /// Tenants that may differ from the others.
+    pub exclude: Vec<TenantPattern>,
+    /// After which waves of a run tenants are compared.
+    pub after: VerifyAfter,
+    /// What becomes of a tenant that differed before the run already.
+    pub drift: Drift,
+}
+
+/// After which waves of a run tenants are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyAfter {
+    /// After the first.
+    Canary,
+    /// After each, and at the end of a run without waves.
+    Every,
+}
+
+/// What becomes of a tenant that differed from the others before the run already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drift {
+    /// It is told.
+    Tell,
+    /// It fails.
+    Fail,
 }
 
 impl Config {

@@ -83,7 +83,12 @@ pub(super) async fn record_reversals(
         client.execute_typed(&run_tenants, &parameters)
     );
     let updated = appended.and(updated).map_err(LedgerError::query(action))?;
-    expect(updated, reversals.len(), run, "recording tenants that differ")
+    expect(
+        updated,
+        reversals.len(),
+        run,
+        "recording tenants that differ",
+    )
 }
 
 impl Control {

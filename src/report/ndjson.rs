@@ -155,22 +155,6 @@ enum Line<'a> {
 
 fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
     let line = match event {
-        RolloutEvent::RunStarted { .. }
-        | RolloutEvent::CancelBegun { .. }
-        | RolloutEvent::DeadlineNear { .. }
-        | RolloutEvent::DatabaseLost { .. }
-        | RolloutEvent::DatabaseBack { .. }
-        | RolloutEvent::DatabaseGivenUp { .. }
-        | RolloutEvent::ConnectionsShort { .. }
-        | RolloutEvent::MeasureUnseen { .. }
-        | RolloutEvent::ShapesCompared { .. }
-        | RolloutEvent::TenantDiffers { .. }
-        | RolloutEvent::DifferenceKnown { .. } => {
-            let line = opening_line(event).or_else(|| stop_line(event));
-            let line = line.or_else(|| database_line(event));
-            let line = line.or_else(|| shape_line(event));
-            return line.map_or(Ok(()), |line| write_document(out, &line));
-        }
         RolloutEvent::AttemptStarted {
             tenant,
             attempt,
@@ -215,6 +199,12 @@ fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
         }
         RolloutEvent::RunFinished { summary } => {
             return write_document(out, &run_document(summary));
+        }
+        _ => {
+            let line = opening_line(event).or_else(|| stop_line(event));
+            let line = line.or_else(|| database_line(event));
+            let line = line.or_else(|| shape_line(event));
+            return line.map_or(Ok(()), |line| write_document(out, &line));
         }
     };
     write_document(out, &line)

@@ -74,7 +74,13 @@ pub(super) fn is_in_place(tenant: &TenantResult) -> bool {
 
 /// Whether a stem is that of this version.
 fn is_version(stem: &str, version: Option<Version>) -> bool {
-    let of_stem = || stem.strip_prefix(['V', 'U'])?.split("__").next()?.parse().ok();
+    let of_stem = || {
+        stem.strip_prefix(['V', 'U'])?
+            .split("__")
+            .next()?
+            .parse()
+            .ok()
+    };
     version.is_some() && of_stem() == version
 }
 

@@ -11,7 +11,6 @@ use super::wave::{AtVersion, UnlikeSince};
 use super::waves::{Board, Compared, Phase};
 use crate::crash;
 use crate::ledger::{Ledger, Reversal};
-use crate::migration::Version;
 use crate::migrator::TenantMigrator;
 use crate::run::{Failure, Halt, Outcome, WaveState};
 use crate::tenant::TenantId;
@@ -61,13 +60,10 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
 
     /// The tenants of a wave that are at their target, those included that were before.
     fn members_there(&self, board: &Board) -> Vec<AtVersion> {
-        let migrated = board.wave.tenants.iter().filter_map(|tenant| {
-            let version = self.tally.version_reached(tenant)?;
-            Some((tenant.clone(), version))
-        });
-        migrated
-            .chain(board.wave.likeness.there.iter().cloned())
-            .collect()
+        let migrated = board.wave.tenants.iter();
+        let migrated = migrated.filter_map(|tenant| self.tally.reached(tenant));
+        let there = board.wave.likeness.there.iter().cloned();
+        migrated.chain(there).collect()
     }
 
     /// A comparison has ended.
@@ -122,11 +118,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     /// A tenant that was done has failed.
     fn reverse(&mut self, index: usize, tenant: &TenantId, failure: Failure) {
         let board = &mut self.waves.boards[index];
-        let there = board.wave.likeness.there.iter();
-        let there: Option<Option<Version>> = there
-            .filter(|(id, _)| id == tenant)
-            .map(|(_, version)| *version)
-            .next();
+        let there = &board.wave.likeness.there;
         let Some((was, result)) = self.tally.reverse(tenant, there, failure.clone()) else {
             return;
         };
@@ -151,7 +143,11 @@ fn differ(tenants: &[TenantId]) -> String {
     names.sort();
     let more = names.len().saturating_sub(NAMED);
     names.truncate(NAMED);
-    let verb = if tenants.len() == 1 { "differs" } else { "differ" };
+    let verb = if tenants.len() == 1 {
+        "differs"
+    } else {
+        "differ"
+    };
     let names = match more {
         0 => names.join(", "),
         _ => format!("{} and {more} more", names.join(", ")),

@@ -48,8 +48,8 @@ pub use rehearsal::{
 pub use shutdown::{StopHandle, StopRequest, StopWatch, stop_channel};
 pub use tally::settled;
 pub use wave::{
-    AtVersion, CheckOrder, Checker, Comparer, Likeness, Operator, RolloutWave, SameFailures, Unlike,
-    UnlikeSince,
+    AtVersion, CheckOrder, Checker, Comparer, Likeness, Operator, RolloutWave, SameFailures,
+    Unlike, UnlikeSince,
 };
 
 use crate::ledger::{Ledger, LedgerError, Past};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::migration::Version;
+use super::wave::AtVersion;
 use crate::plan::{Action, Plan, TenantPlan};
 use crate::run::{
     ExitCode, Failure, FailureClass, Halt, Outcome, RunId, RunOutcome, RunSummary, StopSignal,
@@ -128,10 +128,10 @@ impl Tally {
         result
     }
 
-    /// The version of a tenant that was attempted and is at its target.
-    pub(super) fn version_reached(&self, tenant: &TenantId) -> Option<Option<Version>> {
+    /// A tenant that was attempted and is at its target.
+    pub(super) fn reached(&self, tenant: &TenantId) -> Option<AtVersion> {
         let result = self.results.get(tenant)?;
-        is_there(result).then_some(result.to)
+        is_there(result).then(|| (tenant.clone(), result.to))
     }
 
     /// Something is to be told of a tenant beside its outcome.
@@ -140,15 +140,16 @@ impl Tally {
         notes.push(note.to_owned());
     }
 
-    /// A tenant that was at its target has failed all the same. `there` is its version where the plan had settled
-    /// it. Answers what it was before; None for one that was not there.
+    /// A tenant that was at its target has failed all the same; `there` are those that the plan had settled. Answers
+    /// what it was before; None for one that was not there.
     pub(super) fn reverse(
         &mut self,
         tenant: &TenantId,
-        there: Option<Option<Version>>,
+        there: &[AtVersion],
         failure: Failure,
     ) -> Option<(Outcome, Arc<TenantResult>)> {
         let own = self.results.get_mut(tenant);
+        let there = there.iter().find(|(id, _)| id == tenant);
         let (was, result) = match (own, there) {
             (Some(own), _) if is_there(own) => {
                 let was = own.outcome;
@@ -157,12 +158,12 @@ impl Tally {
                 result.failure = Some(failure);
                 (was, Arc::clone(own))
             }
-            (None, Some(version)) if !self.reversed.contains_key(tenant) => {
+            (None, Some((_, version))) if !self.reversed.contains_key(tenant) => {
                 let result = Arc::new(TenantResult {
                     tenant: tenant.clone(),
                     outcome: Outcome::Failed,
-                    from: version,
-                    to: version,
+                    from: *version,
+                    to: *version,
                     applied: Vec::new(),
                     attempts: 0,
                     duration: Duration::ZERO,
@@ -205,7 +206,9 @@ impl Tally {
                 let own = self.results.remove(id).or(self.reversed.remove(id));
                 let own = own.map(|own| as_pinned(tenant, Arc::unwrap_or_clone(own)));
                 let mut result = own.or_else(|| settled(tenant))?;
-                result.notes.extend(self.notes.remove(id).unwrap_or_default());
+                result
+                    .notes
+                    .extend(self.notes.remove(id).unwrap_or_default());
                 Some(result)
             })
             .collect();
@@ -266,7 +269,9 @@ fn verdict(totals: &Totals, left: Undone, stopped: Option<&Stopped>) -> (RunOutc
         Some(Stopped::Ledger) if undone == 0 => (RunOutcome::Succeeded, ExitCode::Unexpected),
         Some(Stopped::Ledger) => (RunOutcome::Interrupted, ExitCode::Unexpected),
         // every tenant is there, and not well
-        Some(Stopped::Halted(Halt::Check { .. } | Halt::Shapes { .. })) => (RunOutcome::Halted, ExitCode::Halted),
+        Some(Stopped::Halted(Halt::Check { .. } | Halt::Shapes { .. })) => {
+            (RunOutcome::Halted, ExitCode::Halted)
+        }
         _ if undone == 0 => (RunOutcome::Succeeded, ExitCode::Done),
         Some(Stopped::Signal(StopSignal::Interrupt)) => {
             (RunOutcome::Interrupted, ExitCode::Interrupted)

@@ -19,7 +19,7 @@ fn an_unknown_key_names_the_nearest_with_its_line() {
     );
     assert_eq!(
         error("x: 1\n"),
-        "fleet.yaml:1: unknown key `x`; known here: control, databases, migrations, execution, roles, throttle, rehearsal, rollout"
+        "fleet.yaml:1: unknown key `x`; known here: control, databases, migrations, execution, roles, throttle, rehearsal, rollout, verify"
     );
 }
 

@@ -9,7 +9,12 @@ use crate::run::{
 
 impl Script {
     /// A wave of tenants that are there already.
-    pub(super) fn wave(mut self, name: &str, tenants: &[&str], change: impl FnOnce(&mut RolloutWave)) -> Self {
+    pub(super) fn wave(
+        mut self,
+        name: &str,
+        tenants: &[&str],
+        change: impl FnOnce(&mut RolloutWave),
+    ) -> Self {
         let ids: Vec<TenantId> = tenants.iter().map(|name| id(name)).collect();
         let mut wave = RolloutWave {
             number: WaveNumber::try_from(self.waves.len() + 1).unwrap(),
