@@ -7,8 +7,8 @@
 //! | layer | rooms | what happens there |
 //! |---|---|---|
 //! | 0 words | [`tenant`], [`migration`], [`run`] | values that are valid by construction; no I/O |
-//! | 1 decisions | [`plan`], [`sql`] | pure functions: histories and a set become a plan |
-//! | 2 outside world | [`pg`], [`inventory`], [`source`], [`history`], [`migrator`], [`check`], [`ledger`] | adapters, each behind a narrow door |
+//! | 1 decisions | [`plan`], [`sql`], [`shape`] | pure functions: histories and a set become a plan, shapes become differences |
+//! | 2 outside world | [`pg`], [`inventory`], [`source`], [`history`], [`catalog`], [`migrator`], [`check`], [`ledger`] | adapters, each behind a narrow door |
 //! | 3 engine | [`rollout`] | one owner of a run's state, workers, stopping, retrying |
 //! | 4 what is seen | [`report`] | facts become words: bars, lines, JSON, tables |
 //! | 5 edge | [`config`], [`cli`] | the config file, the command line, signals, exit codes |
@@ -20,8 +20,10 @@ pub mod run;
 pub mod tenant;
 
 pub mod plan;
+pub mod shape;
 pub mod sql;
 
+pub mod catalog;
 pub mod check;
 pub mod history;
 pub mod inventory;

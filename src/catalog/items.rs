@@ -1,0 +1,133 @@
+//! The query that reads items of shapes.
+//!
+//! PostgreSQL prints the names of a definition without their schema where the search path leads to them. So the path
+//! is set to the tenant's own schema, row by row, before a row's definitions are printed: the order within a CASE is
+//! certain. Only texts that PostgreSQL does not parse, bodies of functions and their `search_path`, have the name
+//! taken out by a pattern.
+//!
+//! The forms with `pretty` are asked for where there are two: the other ones qualify all names, whatever the path is.
+
+use super::{comments, grants, relations, routines, types};
+use crate::shape::{OWN_ROLE, OWN_SCHEMA};
+
+/// What a query depends on beside the tenants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Features {
+    /// `server_version_num / 10000`.
+    pub(super) major: u32,
+    /// Whether grants belong to a shape.
+    pub(super) grants: bool,
+    /// Whether comments do.
+    pub(super) comments: bool,
+}
+
+/// The tenants and their objects: `$1` to `$4` are a row a tenant (its schema's OID and name, a search path to it
+/// alone, its own role), `$5` to `$7` the OIDs of all their relations, functions and types.
+const OBJECTS: &str = r"
+s AS MATERIALIZED (
+  SELECT * FROM unnest($1::oid[], $2::text[], $3::text[], $4::text[]) AS s(nsp, schema, path, own_role)),
+member AS MATERIALIZED (
+  SELECT classid, objid FROM pg_catalog.pg_depend
+  WHERE refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND deptype = 'e'),
+rel AS MATERIALIZED (
+  SELECT c.oid, c.relname, quote_ident(c.relname) AS tbl, c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+    c.reloptions, c.relreplident, c.relispartition, c.relpartbound IS NOT NULL AS is_bound, c.relam, c.reloftype, c.reltype,
+    c.relowner, c.relacl, s.*
+  FROM unnest($5::oid[]) AS r(oid) JOIN pg_catalog.pg_class c ON c.oid = r.oid JOIN s ON s.nsp = c.relnamespace
+  WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND m.objid = c.oid)),
+fun AS MATERIALIZED (
+  SELECT p.oid, p.proname, p.prokind, p.proowner, p.proacl, s.*
+  FROM unnest($6::oid[]) AS r(oid) JOIN pg_catalog.pg_proc p ON p.oid = r.oid JOIN s ON s.nsp = p.pronamespace
+  WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND m.objid = p.oid)
+    AND NOT (p.prolang = 12 AND p.prosrc ~ '^(multi)?range_constructor')),
+typ AS MATERIALIZED (
+  SELECT t.oid, quote_ident(t.typname) AS name, t.typtype, t.typowner, t.typacl, t.typbasetype, t.typtypmod, t.typnotnull,
+    t.typcollation, t.typdefault, t.typdefaultbin IS NOT NULL AS has_default, t.typisdefined, t.typinput, t.typoutput, s.*
+  FROM unnest($7::oid[]) AS r(oid) JOIN pg_catalog.pg_type t ON t.oid = r.oid JOIN s ON s.nsp = t.typnamespace
+  WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND m.objid = t.oid))";
+
+/// An expression that is computed with the search path of its row's tenant.
+pub(super) fn own(expression: &str) -> String {
+    format!(
+        "CASE WHEN current_setting('search_path') = path OR set_config('search_path', path, true) IS NOT NULL \
+         THEN {expression} END"
+    )
+}
+
+/// A collation that is not the one of the type, by its name.
+pub(super) fn collation(of: &str, default: &str) -> String {
+    format!(
+        "(SELECT 'collate ' || CASE WHEN l.collnamespace = nsp OR n.nspname = 'pg_catalog' THEN '' \
+            ELSE quote_ident(n.nspname) || '.' END || quote_ident(l.collname) \
+          FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace \
+          WHERE l.oid = {of} AND {of} <> {default})"
+    )
+}
+
+/// Options such as `fillfactor=70`, sorted.
+pub(super) fn options(column: &str) -> String {
+    format!(
+        "'with (' || (SELECT string_agg(o, ', ' ORDER BY o COLLATE \"C\") FROM unnest({column}) AS o) || ')'"
+    )
+}
+
+/// A role by its name; the tenant's own one by a placeholder.
+pub(super) fn role(oid: &str) -> String {
+    format!(
+        "CASE {oid} WHEN 0 THEN 'public' ELSE (SELECT CASE WHEN g.rolname = own_role THEN '{OWN_ROLE}' \
+         ELSE quote_ident(g.rolname) END FROM pg_catalog.pg_roles g WHERE g.oid = {oid}) END"
+    )
+}
+
+/// A name as a regular expression that means itself.
+pub(super) fn escaped(name: &str) -> String {
+    format!(r"regexp_replace({name}, '([][\\^$.|?*+(){{}}])', '\\\1', 'g')")
+}
+
+/// A text with the schema's own name taken out: in front of a dot, or as a literal of its own.
+pub(super) fn without_own_name(text: &str) -> String {
+    let bare = escaped("schema");
+    let quoted = escaped("replace(schema, '\"', '\"\"')");
+    let literal = escaped("replace(schema, '''', '''''')");
+    format!(
+        "CASE WHEN strpos(lower({text}), lower(schema)) = 0 THEN {text} ELSE \
+         regexp_replace(regexp_replace(regexp_replace({text}, \
+           '\"' || {quoted} || '\"(\\s*\\.)', '{OWN_SCHEMA}\\1', 'g'), \
+           '(^|[^[:alnum:]_$.\"])' || {bare} || '(\\s*\\.)', '\\1{OWN_SCHEMA}\\2', CASE WHEN schema = lower(schema) THEN 'gi' ELSE 'g' END), \
+           '''' || {literal} || '''', '''{OWN_SCHEMA}''', 'g') END"
+    )
+}
+
+/// All items, as `nsp, kind, tbl, name, def, raw`.
+fn items(features: Features) -> String {
+    let mut branches = relations::branches(features.major);
+    branches.extend(routines::branches(features.major));
+    branches.extend(types::branches());
+    if features.grants {
+        branches.extend(grants::branches());
+    }
+    if features.comments {
+        branches.extend(comments::branches());
+    }
+    branches.join("\nUNION ALL\n")
+}
+
+/// One row a tenant: its fingerprint, as [`crate::shape::Shape::fingerprint`] computes it.
+pub(super) fn fingerprints(features: Features) -> String {
+    let items = items(features);
+    format!(
+        "WITH {OBJECTS}, items(nsp, kind, tbl, name, def, raw) AS ({items}), \
+         hashed AS (SELECT nsp, sha256(convert_to(kind || E'\\x1f' || coalesce(tbl, '') || E'\\x1f' || name || E'\\x1f' \
+           || coalesce(def, ''), 'UTF8')) AS hash FROM items) \
+         SELECT nsp, substr(sha256(string_agg(hash, ''::bytea ORDER BY hash)), 1, 16) FROM hashed GROUP BY nsp"
+    )
+}
+
+/// One row an item.
+pub(super) fn listed(features: Features) -> String {
+    let items = items(features);
+    format!(
+        "WITH {OBJECTS}, items(nsp, kind, tbl, name, def, raw) AS ({items}) \
+         SELECT nsp, kind, tbl, name, coalesce(def, ''), nullif(raw, def) FROM items"
+    )
+}
