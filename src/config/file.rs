@@ -167,6 +167,8 @@ pub(super) struct Rollout {
     expecting = "a mapping with keys such as `after`"
 )]
 pub(super) struct Verify {
+    pub(super) grants: Text,
+    pub(super) comments: Text,
     pub(super) exclude: Option<Vec<Text>>,
     pub(super) after: Text,
     pub(super) drift: Text,

@@ -61,7 +61,7 @@ pub struct Config {
     pub rehearsal: Rehearsal,
     /// How the whole fleet is.
     pub rollout: Rollout,
-    /// Which tenants are to have one shape, and when that is looked at.
+    /// What makes tenants equal, and when that is looked at.
     pub verify: Verify,
 }
 
@@ -197,9 +197,13 @@ pub struct Rollout {
     pub windows: Vec<WindowRule>,
 }
 
-/// Which tenants are to have one shape, and when that is looked at.
+/// What makes tenants equal, and when that is looked at.
 #[derive(Clone, Debug)]
 pub struct Verify {
+    /// Whether grants belong to a tenant's shape.
+    pub grants: bool,
+    /// Whether comments do.
+    pub comments: bool,
     /// Tenants that may differ from the others.
     pub exclude: Vec<TenantPattern>,
     /// After which waves of a run tenants are compared.

@@ -2,10 +2,12 @@
 
 use super::check::Checker;
 use super::values::shown;
-use super::{Drift, Verify, VerifyAfter, file, names};
+use super::{Drift, Verify, VerifyAfter, file, names, values};
 
-/// Which tenants are to have one shape, and when that is looked at.
+/// What makes tenants equal, and when that is looked at.
 pub(super) fn check(checker: &mut Checker<'_>, file: file::Verify) -> Option<Verify> {
+    let grants = checker.value("verify.grants", file.grants, "false", values::flag);
+    let comments = checker.value("verify.comments", file.comments, "false", values::flag);
     let exclude = checker.items(
         "verify.exclude",
         file.exclude.unwrap_or_default(),
@@ -14,6 +16,8 @@ pub(super) fn check(checker: &mut Checker<'_>, file: file::Verify) -> Option<Ver
     let after = checker.value("verify.after", file.after, "canary", after);
     let drift = checker.value("verify.drift", file.drift, "tell", drift);
     Some(Verify {
+        grants: grants?,
+        comments: comments?,
         exclude: exclude?,
         after: after?,
         drift: drift?,

@@ -14,6 +14,7 @@
 mod difference;
 mod group;
 mod item;
+mod likeness;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use sha2::{Digest, Sha256};
 pub use difference::{Change, Difference, differences};
 pub use group::{Group, VersionGroups, group};
 pub use item::{Item, Kind};
+pub use likeness::{Before, Oddity, Outlier, Sight, in_short};
 
 /// A placeholder in definitions for the name of the tenant's own schema.
 pub const OWN_SCHEMA: &str = "{schema}";
