@@ -88,6 +88,16 @@ impl<V: Ord + Clone> Sight<V> {
         groups.map(|of| of.version).collect()
     }
 
+    /// The shape of each.
+    pub fn by_tenant(&self) -> HashMap<TenantId, Arc<Shape>> {
+        let tenants = self.tenants.iter();
+        let shapes = tenants.filter_map(|(id, _, print)| {
+            let shape = self.shapes.get(print)?;
+            Some((id.clone(), Arc::clone(shape)))
+        });
+        shapes.collect()
+    }
+
     /// The same with others.
     pub fn add(&mut self, others: Self) {
         self.tenants.extend(others.tenants);
@@ -209,7 +219,7 @@ mod tests {
                 definition: "integer".to_owned(),
                 raw: None,
             });
-            let shape = Shape::new(columns.collect());
+            let shape = Shape::new(columns.map(Arc::new).collect());
             let fingerprint = shape.fingerprint();
             sight.shapes.insert(fingerprint, Arc::new(shape));
             sight.tenants.push((id(name), *version, fingerprint));
@@ -234,11 +244,9 @@ mod tests {
     }
 
     fn before(sight: &Sight<u64>) -> Before {
-        let shapes = sight.tenants.iter();
-        let shapes = shapes.map(|(id, _, print)| (id.clone(), Arc::clone(&sight.shapes[print])));
         Before {
             odd: sight.oddities(),
-            shapes: shapes.collect(),
+            shapes: sight.by_tenant(),
         }
     }
 
