@@ -74,6 +74,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
         "cli",
         5,
         &[
+            "catalog",
             "check",
             "config",
             "crash",
@@ -87,6 +88,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
             "report",
             "rollout",
             "run",
+            "shape",
             "source",
             "tenant",
         ],

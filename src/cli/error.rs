@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 
+use super::compare;
+use crate::catalog::CatalogError;
 use crate::config::ConfigError;
 use crate::history::HistoryError;
 use crate::inventory::InventoryError;
@@ -406,6 +408,9 @@ pub(super) fn is_transient(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         if let Some(inventory) = cause.downcast_ref::<InventoryError>() {
             return passes(inventory);
+        }
+        if let Some(catalog) = cause.downcast_ref::<CatalogError>() {
+            return compare::is_transient(catalog);
         }
         if let Some(HistoryError::Query { cause, .. }) = cause.downcast_ref::<HistoryError>() {
             return pg::failure_of(cause).class == FailureClass::Transient;

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::deed::Deed;
 use super::fleet::{Fleet, Found, Needed};
 use super::lease;
+use super::likeness::{Asked, LeftShapes};
 use super::open::{find_writable, looking};
 use super::options::{Global, MigrateArguments, Selection};
 use super::output::Output;
@@ -23,11 +24,9 @@ use super::started_by;
 use super::waves::{self, Divided, Earlier, WaveSource};
 use crate::ledger::{ControlState, Lease, NewRun, NewRunTenant, Patience, TakeOver};
 use crate::migration::{MigrationSet, Version};
-use crate::plan::{self, Action, HistorySnapshot, Plan};
+use crate::plan::{self, Action, HistorySnapshot, Plan, TenantPlan};
 use crate::report::{self, Reporter, Stepwise};
-use crate::rollout::{
-    Concurrency, Deadline, Likeness, Pace, Rollout, RolloutEvent, RolloutPolicy, settled,
-};
+use crate::rollout::{Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, settled};
 use crate::run::{Act, ExitCode, RunId, RunSummary};
 use crate::tenant::DatabaseName;
 
@@ -82,7 +81,10 @@ async fn migrate(
     let (lease, tenants) = stop.preparing(prepare).await?;
     // a lower target leaves open what earlier runs were to reach
     let is_whole = arguments.selection.typed().is_none() && target == set.head();
-    let earlier = Earlier::of(&lease, target).await?;
+    let unfinished = lease.control().last_unfinished_run().await?;
+    let earlier = Earlier::of(&lease, unfinished.as_ref(), target).await?;
+    let unfinished = unfinished.map(|run| run.id);
+    let left_shapes = LeftShapes::of(lease.control(), unfinished.as_ref()).await?;
     let order = |round| Order {
         command: "migrate",
         deed: None,
@@ -96,6 +98,7 @@ async fn migrate(
         target,
         concurrency: arguments.running.concurrency,
         waves: WaveSource::Asked(arguments.waves.clone(), earlier.clone()),
+        left_shapes: left_shapes.clone(),
         what_changed: None,
         windows: Windows::unless(arguments.ignore_windows),
         ending: Ending::Told,
@@ -133,6 +136,8 @@ pub(super) struct Order {
     pub(super) concurrency: Option<AtATime>,
     /// Who goes together.
     pub(super) waves: WaveSource,
+    /// How earlier runs have left the tenants' shapes.
+    pub(super) left_shapes: LeftShapes,
     /// What somebody says has changed since the run that is carried on was halted.
     pub(super) what_changed: Option<String>,
     /// Whether tenants are left alone outside of their windows.
@@ -201,11 +206,19 @@ impl Order {
         let plan = stop.planning(planned).await?;
         let policy = self.policy(fleet, &plan, stop.deadline);
         fleet.warm_up(&plan, &policy.concurrency);
-        let divided = self.waves.divide(fleet, &plan);
+        let mut divided = self.waves.divide(fleet, &plan);
         divided.tell(output);
+        let asking = fleet.ask_likeness(
+            (&plan, set),
+            &mut divided,
+            &self.left_shapes,
+            self.deed.as_ref(),
+            output,
+        );
+        let asked = stop.planning(asking).await?;
         let opened = lease
             .open(
-                &self.new_run(fleet, &plan, set, &divided),
+                &self.new_run(fleet, (&plan, set), &divided, &asked),
                 Patience { reconnect, until },
             )
             .await?;
@@ -222,9 +235,9 @@ impl Order {
             newcomers: Box::pin(fleet.newcomers(&self.selection, known)),
             resumes: self.resumes,
             waves: divided.waves,
-            at_the_end: Likeness::default(),
+            at_the_end: asked.at_the_end.clone(),
             checker: fleet.checker(),
-            comparer: Box::new(|_| Box::pin(async { Ok(Vec::new()) })),
+            comparer: asked.into_comparer(),
             operator: output.operator(),
             pasts: opened.pasts,
             plan,
@@ -241,19 +254,29 @@ impl Order {
         Ok((end.summary, undelivered))
     }
 
-    fn new_run(&self, fleet: &Fleet, plan: &Plan, set: &MigrationSet, divided: &Divided) -> NewRun {
+    fn new_run(
+        &self,
+        fleet: &Fleet,
+        (plan, set): (&Plan, &MigrationSet),
+        divided: &Divided,
+        asked: &Asked,
+    ) -> NewRun {
         let numbers = waves::numbers(&divided.waves);
+        let there = asked.there(divided);
+        let is_of_run = |tenant: &&TenantPlan| {
+            tenant.action != Action::UpToDate || there.contains(&tenant.tenant.id)
+        };
         let tenants = plan
             .tenants
             .iter()
-            .filter(|tenant| tenant.action != Action::UpToDate)
+            .filter(is_of_run)
             .map(|tenant| NewRunTenant {
                 tenant: tenant.tenant.id.clone(),
                 from: tenant.from,
                 settled: settled(tenant)
                     .map(|result| (result.outcome, result.reason.unwrap_or_default())),
                 wave: numbers.get(&tenant.tenant.id).copied(),
-                odd: None,
+                odd: asked.odd(&tenant.tenant.id),
             })
             .collect::<Vec<_>>();
         NewRun {

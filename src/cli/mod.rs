@@ -3,6 +3,7 @@
 mod act_options;
 mod acts;
 mod approve;
+mod compare;
 mod control;
 mod deed;
 mod embedded;
@@ -12,6 +13,7 @@ mod fleet;
 mod gate;
 mod hold;
 mod lease;
+mod likeness;
 mod listed;
 mod migrate;
 mod open;

@@ -38,7 +38,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         };
         let board = &self.waves.boards[index];
         let members = if board.is_to_be_compared() {
-            self.members_there(board)
+            self.members_there(index)
         } else {
             Vec::new()
         };
@@ -58,12 +58,18 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         true
     }
 
-    /// The tenants of a wave that are at their target, those included that were before.
-    fn members_there(&self, board: &Board) -> Vec<AtVersion> {
-        let migrated = board.wave.tenants.iter();
-        let migrated = migrated.filter_map(|tenant| self.tally.reached(tenant));
-        let there = board.wave.likeness.there.iter().cloned();
-        migrated.chain(there).collect()
+    /// The tenants of a wave that are at their target, those included that were before, and those of the waves
+    /// before it: what one tenant keeps all later ones from shows in the one.
+    fn members_there(&self, index: usize) -> Vec<AtVersion> {
+        let boards = self.waves.boards[..=index].iter();
+        let compared = boards.filter(|board| board.wave.likeness.is_asked);
+        let mut members = Vec::new();
+        for board in compared {
+            let migrated = board.wave.tenants.iter();
+            members.extend(migrated.filter_map(|tenant| self.tally.reached(tenant)));
+            members.extend(board.wave.likeness.there.iter().cloned());
+        }
+        members
     }
 
     /// A comparison has ended.
@@ -88,7 +94,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             match unlike.since {
                 UnlikeSince::Before(note) => self.note(unlike.tenant, note),
                 UnlikeSince::Run(failure) => {
-                    self.reverse(index, &unlike.tenant, *failure);
+                    self.reverse(&unlike.tenant, *failure);
                     failed.push(unlike.tenant);
                 }
             }
@@ -116,8 +122,10 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     }
 
     /// A tenant that was done has failed.
-    fn reverse(&mut self, index: usize, tenant: &TenantId, failure: Failure) {
-        let board = &mut self.waves.boards[index];
+    fn reverse(&mut self, tenant: &TenantId, failure: Failure) {
+        let Some(board) = self.waves.board_of(tenant) else {
+            return;
+        };
         let there = &board.wave.likeness.there;
         let Some((was, result)) = self.tally.reverse(tenant, there, failure.clone()) else {
             return;

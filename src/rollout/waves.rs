@@ -183,6 +183,18 @@ impl Waves {
         self.boards.get(self.current?)
     }
 
+    /// The wave in which a tenant is.
+    pub(super) fn board_of(&mut self, tenant: &TenantId) -> Option<&mut Board> {
+        if let Some(index) = self.of_tenant.get(tenant) {
+            return self.boards.get_mut(*index);
+        }
+        let mut boards = self.boards.iter_mut();
+        boards.find(|board| {
+            let mut there = board.wave.likeness.there.iter();
+            there.any(|(id, _)| id == tenant)
+        })
+    }
+
     /// Whether the wave at work has had more failures than its terms allow.
     pub(super) fn overspent(&self) -> Option<Halt> {
         let board = self.board()?;
