@@ -7,7 +7,7 @@
 //! | layer | rooms | what happens there |
 //! |---|---|---|
 //! | 0 words | [`tenant`], [`migration`], [`run`] | values that are valid by construction; no I/O |
-//! | 1 decisions | [`plan`], [`sql`], [`shape`] | pure functions: histories and a set become a plan, shapes become differences |
+//! | 1 decisions | [`plan`], [`sql`], [`lint`], [`shape`], [`reach`] | pure functions: histories and a set become a plan, shapes become differences, files become findings |
 //! | 2 outside world | [`pg`], [`inventory`], [`source`], [`history`], [`catalog`], [`migrator`], [`check`], [`ledger`] | adapters, each behind a narrow door |
 //! | 3 engine | [`rollout`] | one owner of a run's state, workers, stopping, retrying |
 //! | 4 what is seen | [`report`] | facts become words: bars, lines, JSON, tables |
@@ -19,7 +19,9 @@ pub mod migration;
 pub mod run;
 pub mod tenant;
 
+pub mod lint;
 pub mod plan;
+pub mod reach;
 pub mod shape;
 pub mod sql;
 

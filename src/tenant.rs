@@ -17,6 +17,9 @@ pub use word::InvalidTenantWord;
 /// so that two tenants could become one.
 pub const MAX_IDENTIFIER_BYTES: usize = 63;
 
+/// How the names of schemas begin that hold no tenant but what a migration set makes, for as long as it is compared.
+pub const REFERENCE_PREFIX: &str = "fleet_reference_";
+
 /// The name of a schema that may hold a tenant.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SchemaName(Arc<str>);

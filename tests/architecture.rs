@@ -12,13 +12,19 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("migration", 0, &[]),
     ("run", 0, &["migration", "tenant"]),
     ("plan", 1, &["migration", "run", "tenant"]),
-    ("shape", 1, &["tenant"]),
+    ("shape", 1, &["migration", "tenant"]),
     ("sql", 1, &["migration"]),
+    ("lint", 1, &["migration", "sql"]),
+    ("reach", 1, &["tenant"]),
     ("pg", 2, &["run", "tenant"]),
     ("inventory", 2, &["tenant"]),
     ("source", 2, &["migration", "sql"]),
     ("history", 2, &["migration", "pg", "plan", "tenant"]),
-    ("catalog", 2, &["pg", "shape", "tenant"]),
+    (
+        "catalog",
+        2,
+        &["pg", "plan", "reach", "run", "shape", "sql", "tenant"],
+    ),
     ("check", 2, &["pg", "run", "tenant"]),
     (
         "migrator",
@@ -56,11 +62,15 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
         "report",
         4,
         &[
+            "catalog",
             "ledger",
+            "lint",
             "migration",
             "plan",
+            "reach",
             "rollout",
             "run",
+            "shape",
             "sql",
             "tenant",
         ],
@@ -68,7 +78,16 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     (
         "config",
         5,
-        &["inventory", "migrator", "plan", "rollout", "run", "tenant"],
+        &[
+            "inventory",
+            "lint",
+            "migration",
+            "migrator",
+            "plan",
+            "rollout",
+            "run",
+            "tenant",
+        ],
     ),
     (
         "cli",
@@ -81,10 +100,12 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
             "history",
             "inventory",
             "ledger",
+            "lint",
             "migration",
             "migrator",
             "pg",
             "plan",
+            "reach",
             "report",
             "rollout",
             "run",
@@ -109,6 +130,7 @@ const SIDEWAYS: &[(&str, &str, &str)] = &[
         "history",
         "a later attempt reads its tenant's history again",
     ),
+    ("lint", "sql", "a rule is about the text of a statement"),
     ("cli", "config", "the command line reads the config"),
 ];
 
@@ -192,6 +214,22 @@ fn refinery_s_traits_are_implemented_in_one_file() {
         })
         .collect();
     assert_eq!(implementing, [Path::new("src/migrator/connection.rs")]);
+}
+
+#[test]
+fn the_linter_library_is_known_in_one_file_and_its_trees_in_one_folder() {
+    for file in rust_files(Path::new("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let is_door = file == Path::new("src/lint/squawk.rs");
+        let is_tree = file.starts_with("src/lint/syntax");
+        let shown = file.display();
+        assert!(is_door || !text.contains("squawk_linter"), "{shown}");
+        assert!(
+            is_door || is_tree || !text.contains("squawk_syntax"),
+            "{shown}"
+        );
+        assert!(is_tree || !text.contains("rowan::"), "{shown}");
+    }
 }
 
 /// `src/ledger/run.rs` is in the room `ledger`; `src/run.rs` is the room `run`.

@@ -100,7 +100,7 @@ async fn in_transaction(
     let (oids, names): (Vec<Oid>, Vec<&str>) =
         schemas.iter().map(|s| (s.oid, s.schema.as_str())).unzip();
     let paths: Vec<&str> = schemas.iter().map(|s| s.path.as_str()).collect();
-    let roles: Vec<Option<&str>> = schemas.iter().map(|s| s.own_role.as_deref()).collect();
+    let roles: Vec<&str> = schemas.iter().map(|s| s.own_roles.as_str()).collect();
     let all = |of: fn(&Objects) -> &Vec<Oid>| -> Vec<Oid> {
         schemas.iter().flat_map(of).copied().collect()
     };

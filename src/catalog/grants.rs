@@ -8,7 +8,7 @@ const PRIVILEGES: &str = "string_agg(x.privilege_type || CASE WHEN x.is_grantabl
      ', ' ORDER BY x.privilege_type COLLATE \"C\")";
 
 pub(super) fn branches() -> Vec<String> {
-    let columns = "(SELECT rel.nsp, rel.own_role, rel.relowner, a.attacl, 'column ' || tbl || '.' || quote_ident(a.attname) AS subject \
+    let columns = "(SELECT rel.nsp, rel.own_roles, rel.relowner, a.attacl, 'column ' || tbl || '.' || quote_ident(a.attname) AS subject \
          FROM rel JOIN pg_catalog.pg_attribute a ON a.attrelid = rel.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped) o";
     let functions =
         "(SELECT fun.*, p.proargtypes FROM fun JOIN pg_catalog.pg_proc p ON p.oid = fun.oid) o";

@@ -8,7 +8,7 @@
 //! The forms with `pretty` are asked for where there are two: the other ones qualify all names, whatever the path is.
 
 use super::{comments, grants, relations, routines, types};
-use crate::shape::{OWN_ROLE, OWN_SCHEMA};
+use crate::shape::OWN_SCHEMA;
 
 /// What a query depends on beside the tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,10 +22,11 @@ pub(super) struct Features {
 }
 
 /// The tenants and their objects: `$1` to `$4` are a row a tenant (its schema's OID and name, a search path to it
-/// alone, its own role), `$5` to `$7` the OIDs of all their relations, functions and types.
+/// alone, its own roles), `$5` to `$7` the OIDs of all their relations, functions and types.
 const OBJECTS: &str = r"
 s AS MATERIALIZED (
-  SELECT * FROM unnest($1::oid[], $2::text[], $3::text[], $4::text[]) AS s(nsp, schema, path, own_role)),
+  SELECT nsp, schema, path, roles::jsonb AS own_roles
+  FROM unnest($1::oid[], $2::text[], $3::text[], $4::text[]) AS s(nsp, schema, path, roles)),
 member AS MATERIALIZED (
   SELECT classid, objid FROM pg_catalog.pg_depend
   WHERE refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND deptype = 'e'),
@@ -71,11 +72,11 @@ pub(super) fn options(column: &str) -> String {
     )
 }
 
-/// A role by its name; the tenant's own one by a placeholder.
+/// A role by its name; one of the tenant's own by its template.
 pub(super) fn role(oid: &str) -> String {
     format!(
-        "CASE {oid} WHEN 0 THEN 'public' ELSE (SELECT CASE WHEN g.rolname = own_role THEN '{OWN_ROLE}' \
-         ELSE quote_ident(g.rolname) END FROM pg_catalog.pg_roles g WHERE g.oid = {oid}) END"
+        "CASE {oid} WHEN 0 THEN 'public' ELSE (SELECT coalesce(own_roles ->> g.rolname::text, quote_ident(g.rolname)) \
+         FROM pg_catalog.pg_roles g WHERE g.oid = {oid}) END"
     )
 }
 
@@ -90,7 +91,8 @@ pub(super) fn without_own_name(text: &str) -> String {
     let quoted = escaped("replace(schema, '\"', '\"\"')");
     let literal = escaped("replace(schema, '''', '''''')");
     format!(
-        "CASE WHEN strpos(lower({text}), lower(schema)) = 0 THEN {text} ELSE \
+        "CASE WHEN strpos(lower({text}), lower(schema)) = 0 AND strpos({text}, replace(schema, '\"', '\"\"')) = 0 \
+           AND strpos({text}, replace(schema, '''', '''''')) = 0 THEN {text} ELSE \
          regexp_replace(regexp_replace(regexp_replace({text}, \
            '\"' || {quoted} || '\"(\\s*\\.)', '{OWN_SCHEMA}\\1', 'g'), \
            '(^|[^[:alnum:]_$.\"])' || {bare} || '(\\s*\\.)', '\\1{OWN_SCHEMA}\\2', CASE WHEN schema = lower(schema) THEN 'gi' ELSE 'g' END), \

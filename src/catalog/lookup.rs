@@ -6,7 +6,7 @@ use tokio_postgres::types::{Oid, Type};
 use tokio_postgres::{Client, Error};
 
 use super::{ShapeOptions, Shapes};
-use crate::tenant::{DatabaseName, SchemaName};
+use crate::tenant::{DatabaseName, SchemaName, TenantId};
 
 /// A schema with what it holds.
 #[derive(Clone, Debug)]
@@ -17,8 +17,8 @@ pub(super) struct Objects {
     pub(super) oid: Oid,
     /// A search path to it alone.
     pub(super) path: String,
-    /// The tenant's own role.
-    pub(super) own_role: Option<String>,
+    /// The tenant's own roles, and what stands for them.
+    pub(super) own_roles: String,
     /// Tables, views, sequences, composite types.
     pub(super) relations: Vec<Oid>,
     /// How many of them may be locked when definitions are printed.
@@ -120,7 +120,10 @@ async fn namespaces(
                 oid,
                 // its own names come first, also where they are those of the system
                 path: format!("{}, pg_catalog", schema.quoted()),
-                own_role: options.own_role_of(database, schema),
+                own_roles: options.own_roles_of(&TenantId {
+                    database: database.clone(),
+                    schema: schema.clone(),
+                }),
                 relations: Vec::new(),
                 lockable: 0,
                 functions: Vec::new(),

@@ -1,26 +1,39 @@
+//! What the catalogue says of many tenants: their shapes, whose they are, and what guards them.
+//!
 //! Reads the shapes of many schemas from the catalogue: the server hashes each tenant's items, and only for one tenant
 //! of each fingerprint the items themselves come over the wire.
 //!
 //! `pg_class`, `pg_proc` and `pg_type` have no index that leads with the schema. Each is scanned once a reading, for
 //! the OIDs of all schemas together; everything else is found by OID, in transactions that are bounded by the
 //! relations that they may lock (printing a view locks what it reads) and by the time that they may wait for a lock.
+//! What of one tenant reaches another is a question of its own, and locks nothing.
 
 mod batch;
 mod comments;
 mod grants;
 mod items;
 mod lookup;
+mod reach;
 mod read;
 mod relations;
+mod roles;
 mod routines;
+mod standing;
 mod types;
+
+pub use reach::{ReachAnswer, ReachQuestion, read_reaches};
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+pub use roles::{
+    ApplyError, Change, Facts, Neighbours, Wanted, apply, changes, read_facts, read_gaps,
+};
+pub use standing::{Standing, standing};
+
 use crate::pg::{self, PgError, Pool};
 use crate::shape::{Fingerprint, Shape};
-use crate::tenant::{DatabaseName, SchemaName};
+use crate::tenant::{DatabaseName, RoleTemplate, SchemaName, TenantId};
 
 /// What belongs to a shape.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,15 +44,18 @@ pub struct ShapeOptions {
     pub comments: bool,
     /// Relations that are no part of it in any schema, by name: the history and what fleet keeps beside it.
     pub left_out: Vec<String>,
-    /// The name of a tenant's own role, with `{schema}` and `{database}` in it, so that such roles make no difference.
-    pub own_role: Option<String>,
+    /// Roles that each tenant has of its own: they are written as the template, and make no difference.
+    pub own_roles: Vec<RoleTemplate>,
 }
 
 impl ShapeOptions {
-    fn own_role_of(&self, database: &DatabaseName, schema: &SchemaName) -> Option<String> {
-        let template = self.own_role.as_ref()?;
-        let name = template.replace("{schema}", schema.as_str());
-        Some(name.replace("{database}", database.as_str()))
+    /// A tenant's own roles, and what stands for them in definitions, as a JSON object.
+    fn own_roles_of(&self, tenant: &TenantId) -> String {
+        let roles = self.own_roles.iter().filter_map(|template| {
+            let role = template.role_of(tenant).ok()?;
+            Some((role.as_str().to_owned(), template.to_string().into()))
+        });
+        serde_json::Value::Object(roles.collect()).to_string()
     }
 }
 
@@ -63,7 +79,7 @@ impl Shapes {
     }
 }
 
-/// Why the shapes of a database could not be read. What concerns one tenant is in [`Shapes::unreadable`].
+/// Why the catalogue of a database could not be read. What concerns one tenant is in [`Shapes::unreadable`].
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// No connection.

@@ -13,6 +13,7 @@ use super::error::Refusal;
 use super::fleet::{Fleet, Needed};
 use super::lease;
 use super::likeness::LeftShapes;
+use super::linting;
 use super::migrate::{Ending, Order};
 use super::open::find_writable;
 use super::options::{Global, Selection};
@@ -158,9 +159,10 @@ impl Commission {
         let set = fleet.read_set()?;
         let target = plan::resolve_target(&set, self.version)?;
         let tenants = fleet.tenants(&self.selection).await?;
-        let planned = fleet.plan(&set, target, tenants);
+        let planned = fleet.plan(&set, target, tenants.clone());
         let (plan, held) = tokio::try_join!(planned, restraints::look(fleet))?;
         let plan = self.deed.plan(restraints::apply_to_act(held, plan), &set);
+        let plan = fleet.with_guards(plan, &tenants).await?;
         let intent = Intent {
             act: self.deed.act,
             fix: self.deed.fix().map(Arc::as_ref),
@@ -209,6 +211,10 @@ impl Commission {
     ) -> anyhow::Result<ExitCode> {
         let set = fleet.read_set()?;
         let target = plan::resolve_target(&set, self.version)?;
+        if self.deed.migrates() {
+            let judging = linting::refuse(fleet, (&set, target), &self.selection);
+            stop.preparing(judging).await?;
+        }
         let prepare = async {
             let tenants = find_writable(fleet, &self.selection, output).await?;
             let lease = lease::take(fleet, self.wait, None, output).await?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fleet::Fleet;
+use super::verify::shape_options;
 use crate::catalog::{self, CatalogError, ShapeOptions};
-use crate::history::{REPAIRS_TABLE, STEPS_TABLE};
 use crate::migration::{MigrationSet, Version};
 use crate::pg::{self, Pool};
 use crate::rollout::{AtVersion, Comparer, RetryPolicy, Unlike, UnlikeSince};
@@ -47,19 +47,9 @@ impl ShapeReader {
             let pool = fleet.pool(&database.name)?.clone();
             Some((database.name.clone(), pool))
         });
-        let config = &fleet.config;
         Self {
             pools: pools.collect(),
-            options: ShapeOptions {
-                grants: config.verify.grants,
-                comments: config.verify.comments,
-                left_out: vec![
-                    config.migrations.history_table.clone(),
-                    STEPS_TABLE.to_owned(),
-                    REPAIRS_TABLE.to_owned(),
-                ],
-                ..ShapeOptions::default()
-            },
+            options: shape_options(fleet),
         }
     }
 

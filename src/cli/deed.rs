@@ -42,6 +42,17 @@ impl Deed {
         }
     }
 
+    /// Whether pending migrations are run with it.
+    pub(super) fn migrates(&self) -> bool {
+        matches!(
+            self.what,
+            What::Fix {
+                then: AfterFix::Migrate,
+                ..
+            }
+        )
+    }
+
     /// What becomes of the tenants of a plan that was made for migrating.
     pub(super) fn plan(&self, plan: Plan, set: &MigrationSet) -> Plan {
         match self.what {

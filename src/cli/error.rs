@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 
 use super::compare;
+use super::linting::{LintRefused, REFUSED_HINT};
 use crate::catalog::CatalogError;
 use crate::config::ConfigError;
 use crate::history::HistoryError;
@@ -41,6 +42,14 @@ pub(super) enum Refusal {
         names: String,
         /// How many tenants there are.
         found: usize,
+    },
+    /// The set could not be applied to an empty schema.
+    #[error("database {database}: there is no reference: {problem}")]
+    NoReference {
+        /// Where it was to be built.
+        database: String,
+        /// Why it is not there.
+        problem: String,
     },
     /// A server that says nothing, for all the time that there was.
     #[error("a database has not answered within {}", report::duration(*.0))]
@@ -130,9 +139,26 @@ pub(super) enum Refusal {
         /// The config file.
         config: String,
     },
+    /// Tenants that the database does not guard, though the config says that it does.
+    #[error(
+        "{unguarded} of {of} tenants are not guarded by the database (execution.isolation: role):\n  {names}"
+    )]
+    Unguarded {
+        /// How many.
+        unguarded: usize,
+        /// Of how many.
+        of: usize,
+        /// Some of them, and what they lack.
+        names: String,
+        /// What helps the first of them.
+        hint: &'static str,
+    },
     /// A wave that selects nobody: the canary would let everybody through.
     #[error("wave {0} selects no tenant of the fleet")]
     EmptyWave(String),
+    /// A file or folder to judge that is not there.
+    #[error("there is no file or folder {0}")]
+    NoSuchFile(String),
     /// Two waves of the command line with one name.
     #[error("there are two waves called {0}")]
     SameWave(String),
@@ -192,13 +218,16 @@ impl Refusal {
             | Self::SameWave(_)
             | Self::EndlessWave(_)
             | Self::NobodyNamed(_)
+            | Self::NoSuchFile(_)
             | Self::NotResumable { .. }
             | Self::UnknownDatabase { .. } => ExitCode::Usage,
             Self::NotApproved { .. } | Self::NothingChanged { .. } => ExitCode::Halted,
             Self::NoTenants(_)
             | Self::EmptyWave(_)
+            | Self::Unguarded { .. }
             | Self::Server { .. }
             | Self::Overlap(_)
+            | Self::NoReference { .. }
             | Self::NotEmbedded { .. } => ExitCode::Refused,
             Self::Stopped(StopSignal::Interrupt) => ExitCode::Interrupted,
             Self::Stopped(StopSignal::Terminate) => ExitCode::Terminated,
@@ -215,7 +244,11 @@ impl Refusal {
             Self::Deadline => Some(
                 "no run was recorded that could be resumed: type the same command again, with more time",
             ),
+            Self::NoReference { .. } => Some(
+                "the set is applied to an empty schema of its own, which takes CREATE on the database; without --reference tenants are compared with their majority",
+            ),
             Self::NothingHeld { .. } => Some("fleet status names those that are"),
+            Self::Unguarded { hint, .. } => Some(hint),
             Self::EmptyWave(_) => Some(
                 "fleet tenants lists the names and labels that there are; a wave that takes nobody would let everybody through",
             ),
@@ -244,6 +277,7 @@ impl Refusal {
             | Self::Server { .. }
             | Self::Overlap(_)
             | Self::NobodyNamed(_)
+            | Self::NoSuchFile(_)
             | Self::NothingSelected
             | Self::SameWave(_)
             | Self::EndlessWave(_)
@@ -312,6 +346,7 @@ pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
                 return Some(ExitCode::Unexpected);
             }
             let refused = cause.is::<ConfigError>()
+                || cause.is::<LintRefused>()
                 || cause.is::<SourceError>()
                 || cause.is::<InventoryError>()
                 || cause.is::<UrlError>();
@@ -325,6 +360,9 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         if let Some(refusal) = cause.downcast_ref::<Refusal>() {
             return refusal.hint().map(str::to_owned);
+        }
+        if cause.is::<LintRefused>() {
+            return Some(REFUSED_HINT.to_owned());
         }
         if let Some(LedgerError::Query { cause, .. }) = cause.downcast_ref::<LedgerError>()
             && matches!(

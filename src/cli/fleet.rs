@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -40,6 +41,8 @@ pub(super) struct Fleet {
     embedded: Option<EmbeddedLease>,
     /// What this process calls its sessions, so that they are known from all others.
     pub(super) sessions: String,
+    /// Whether the lint's findings were told.
+    pub(super) is_linted: AtomicBool,
 }
 
 /// One database of the config.
@@ -78,12 +81,14 @@ pub(super) enum Needed<'a> {
     Glance(&'a Selection),
     /// None but the control database.
     Control,
+    /// All of them, each as far as it answers.
+    Whatever,
 }
 
 impl Needed<'_> {
     fn connections(self, database: &config::Database) -> usize {
         match self {
-            Self::Glance(_) => 1,
+            Self::Glance(_) | Self::Whatever => 1,
             Self::Tenants(_) | Self::Control => database.max_connections.get(),
         }
     }
@@ -91,6 +96,7 @@ impl Needed<'_> {
     fn includes(self, database: &DatabaseName) -> bool {
         match self {
             Self::Control => false,
+            Self::Whatever => true,
             Self::Tenants(selection) | Self::Glance(selection) => {
                 let named = &selection.databases;
                 let listed = selection.listed.tenants();
@@ -144,9 +150,13 @@ impl Fleet {
             databases,
             embedded,
             sessions,
+            is_linted: AtomicBool::new(false),
         };
         if let Needed::Tenants(selection) | Needed::Glance(selection) = needed {
             fleet.check_databases(&selection.filter())?;
+        }
+        if let Needed::Whatever = needed {
+            return Ok(fleet);
         }
         let patience = fleet.config.execution.reconnect_timeout;
         try_join_all(
@@ -202,12 +212,12 @@ impl Fleet {
     }
 
     /// The databases that the command is about.
-    fn needed(&self) -> impl Iterator<Item = (&config::Database, &OpenDatabase)> {
+    pub(super) fn needed(&self) -> impl Iterator<Item = (&config::Database, &OpenDatabase)> {
         let all = self.config.databases.iter().zip(&self.databases);
         all.filter(|(_, open)| open.is_needed)
     }
 
-    async fn find(
+    pub(super) async fn find(
         &self,
         config: &config::Database,
         open: &OpenDatabase,
@@ -333,6 +343,11 @@ impl Fleet {
         Ok(try_join_all(read).await?.into_iter().collect())
     }
 
+    /// Those of the databases that the command is about.
+    pub(super) fn pools(&self) -> impl Iterator<Item = (&DatabaseName, &Pool)> {
+        self.needed().map(|(_, open)| (&open.name, &open.pool))
+    }
+
     /// What executes a plan.
     pub(super) fn migrator(
         &self,
@@ -367,6 +382,7 @@ impl Fleet {
         let settings = MigrationSettings {
             scope: execution.transaction,
             history_table: self.config.migrations.history_table.clone(),
+            roles: self.isolating_roles(),
             lock_timeout: execution.lock_timeout,
             statement_timeout: execution.statement_timeout,
             index_build_timeout: execution.index_build_timeout,

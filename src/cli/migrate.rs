@@ -12,6 +12,7 @@ use super::deed::Deed;
 use super::fleet::{Fleet, Found, Needed};
 use super::lease;
 use super::likeness::{Asked, LeftShapes};
+use super::linting;
 use super::open::{find_writable, looking};
 use super::options::{Global, MigrateArguments, Selection};
 use super::output::Output;
@@ -64,6 +65,8 @@ async fn migrate(
 ) -> anyhow::Result<ExitCode> {
     let set = fleet.read_set()?;
     let target = plan::resolve_target(&set, arguments.to)?;
+    let judging = linting::refuse(fleet, (&set, target), &arguments.selection);
+    stop.preparing(judging).await?;
     if arguments.rehearse {
         let rehearsed = before_migrating(fleet, (&set, target), arguments, output, stop);
         if let Some(exit) = Box::pin(rehearsed).await? {
@@ -204,6 +207,7 @@ impl Order {
             Ok(restraints::apply(held, self.windows, plan, output))
         };
         let plan = stop.planning(planned).await?;
+        linting::tell(fleet, (set, &plan), self.deed.as_ref(), output);
         let policy = self.policy(fleet, &plan, stop.deadline);
         fleet.warm_up(&plan, &policy.concurrency);
         let mut divided = self.waves.divide(fleet, &plan);

@@ -6,23 +6,30 @@ mod approve;
 mod compare;
 mod control;
 mod deed;
+mod doctor;
 mod embedded;
 mod error;
 mod failures;
 mod fleet;
 mod gate;
+mod guards;
 mod hold;
+mod isolation;
 mod lease;
 mod likeness;
+mod lint;
+mod linting;
 mod listed;
 mod migrate;
 mod open;
 mod options;
 mod output;
 mod plan;
+mod reference;
 mod rehearse;
 mod restraints;
 mod resume;
+mod roles;
 mod run_options;
 mod runs;
 mod select;
@@ -31,6 +38,7 @@ mod signals;
 mod stable;
 mod status;
 mod tenants;
+mod verify;
 mod watch;
 mod waves;
 
@@ -123,8 +131,14 @@ async fn dispatch(
         Command::Status(arguments) => {
             unless_stopped(watch, status::execute(global, &arguments, output)).await
         }
+        Command::Verify(arguments) => {
+            Box::pin(verify::execute(global, &arguments, output, stop)).await
+        }
         Command::Tenants(arguments) => {
             unless_stopped(watch, tenants::execute(global, &arguments, output)).await
+        }
+        Command::Lint(arguments) => {
+            unless_stopped(watch, lint::execute(global, &arguments, output)).await
         }
         Command::Runs(runs) => unless_stopped(watch, runs::list(global, &runs, output)).await,
         Command::Approve(arguments) => {
@@ -143,6 +157,10 @@ async fn dispatch(
         Command::Reconcile(arguments) => {
             unless_stopped(watch, control::reconcile(global, &arguments, output)).await
         }
+        Command::Roles(arguments) => {
+            unless_stopped(watch, roles::execute(global, &arguments, output)).await
+        }
+        Command::Doctor => unless_stopped(watch, doctor::execute(global, output)).await,
         Command::Settle(arguments) => {
             unless_stopped(watch, settle::execute(global, &arguments, output)).await
         }

@@ -51,7 +51,7 @@ pub(super) async fn looking<T>(
     }
 }
 
-/// The tenants of servers that can be written.
+/// The tenants of servers that can be written, all of them guarded as the config asks.
 pub(super) async fn find_writable(
     fleet: &Fleet,
     selection: &Selection,
@@ -60,7 +60,9 @@ pub(super) async fn find_writable(
     let patience = fleet.config.execution.reconnect_timeout;
     let finding = looking(patience, output, async || {
         fleet.check_writable().await?;
-        fleet.tenants(selection).await
+        let found = fleet.tenants(selection).await?;
+        fleet.check_guarded(&found).await?;
+        Ok(found)
     });
     Box::pin(finding).await
 }

@@ -12,9 +12,12 @@ use super::act_options::{
 use super::failures::FailuresArguments;
 use super::gate::GateArguments;
 use super::hold::{HoldArguments, PinArguments, ReleaseArguments};
+use super::lint::LintArguments;
 use super::listed::Listed;
 use super::rehearse::RehearseArguments;
+use super::roles::RolesArguments;
 use super::run_options::{RunArguments, parse_wait};
+use super::verify::VerifyArguments;
 use super::watch::WatchArguments;
 use crate::config;
 use crate::migration::Version;
@@ -29,7 +32,9 @@ Exit codes:
   3  config or migration set refused, nothing touched
   4  some tenants failed                    5  stopped by a gate, a check or the failure budget
   6  another run holds the lease            7  divergent or missing tenants found,
-                                           or, for gate, tenants that are not there
+                                           or, for gate, tenants that are not there,
+                                           or, for doctor, not as the config asks,
+                                           or, for verify, tenants that reach others
   8  deadline reached or not stable, work remains: the same command again carries on
   130/143  interrupted by SIGINT/SIGTERM, resumable
 
@@ -132,6 +137,8 @@ pub(super) enum Command {
     Plan(PlanArguments),
     /// Run what is pending in real tenants and roll it back: who would fail, what it locks, how long it takes
     Rehearse(RehearseArguments),
+    /// Judge migration files before any database is touched: what leaves a tenant's schema, what locks it
+    Lint(LintArguments),
     /// Show where every tenant is: versions, pending, failed, in progress, held
     Status(StatusArguments),
     /// Carry on the last unfinished run: tenants not yet done, interrupted or failed
@@ -148,6 +155,8 @@ pub(super) enum Command {
     Watch(WatchArguments),
     /// Say whether every tenant is at a version, for a program that must not start before
     Gate(GateArguments),
+    /// Say whether tenants are equal, or prove that none reaches another
+    Verify(VerifyArguments),
     /// List the tenants that the config finds
     Tenants(TenantsArguments),
     /// Rebuild the ledger from the tenants' histories and report where they disagreed
@@ -168,6 +177,10 @@ pub(super) enum Command {
     Pin(PinArguments),
     /// End holds and pins of tenants
     Release(ReleaseArguments),
+    /// Give each tenant a role that owns its schema and nothing else (execution.isolation: role)
+    Roles(RolesArguments),
+    /// Look whether databases, roles and limits are what the config asks for; writes nothing anywhere
+    Doctor,
     /// Create or upgrade the control schema (migrate does it too)
     Init,
     /// The private local PostgreSQL server behind `url: embedded`

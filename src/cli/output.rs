@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::error;
+use super::linting::LintRefused;
 use super::options::{Color, DEFAULT_CONFIG, Global, OutputFormat, Selection};
 use crate::report::{self, ColorChoice, Format, Invocation, Screen, Style, Verbosity};
 use crate::rollout::Operator;
@@ -99,6 +100,13 @@ impl Output {
         }
     }
 
+    /// What the lint has found in files that are about to be run.
+    pub(super) fn lint(&self, text: &str) {
+        if self.verbosity != Verbosity::Quiet {
+            to_stderr(&format!("lint: {text}"));
+        }
+    }
+
     /// Says on stderr what went wrong; for an error after a run, whose document is written already.
     pub(super) fn complain(
         &self,
@@ -127,9 +135,16 @@ impl Output {
                 error: &message,
                 hint: hint.as_deref(),
             };
-            let document = report::runless_document(error::outcome(code), code, Some(complaint));
             // the error is on stderr already; a closed stdout changes nothing about it
-            let _ = report::to_stdout(|out| report::write_document(out, &document));
+            let _ = report::to_stdout(|out| {
+                if let Some(LintRefused { findings }) = failed.downcast_ref() {
+                    let document = report::refused_by_lint(complaint, findings);
+                    return report::write_document(out, &document);
+                }
+                let outcome = error::outcome(code);
+                let document = report::runless_document(outcome, code, Some(complaint));
+                report::write_document(out, &document)
+            });
         }
         ExitCode::from(code.code())
     }

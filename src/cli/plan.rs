@@ -1,6 +1,7 @@
 //! `fleet plan`: what `migrate` would do. Writes nothing anywhere.
 
 use super::fleet::{Fleet, Needed};
+use super::linting;
 use super::options::{Global, PlanArguments, Selection, WaveArguments};
 use super::output::Output;
 use super::restraints::{self, Windows};
@@ -50,9 +51,11 @@ pub(super) async fn show(
     let target = plan::resolve_target(&set, asked.to)?;
     let found = fleet.tenants(asked.selection).await?;
     restraints::tell_of_idle_windows(fleet, asked.selection, &found, output);
-    let planned = fleet.plan(&set, target, found);
+    let planned = fleet.plan(&set, target, found.clone());
     let (plan, held) = tokio::try_join!(planned, restraints::look(fleet))?;
     let plan = restraints::apply(held, asked.windows, plan, output);
+    linting::tell(fleet, (&set, &plan), None, output);
+    let plan = fleet.with_guards(plan, &found).await?;
     let waves = waves::planned(&fleet.config.rollout, asked.waves, &plan);
     print(&plan, &waves, &set, &output.selecting(asked.selection))?;
     Ok(verdict(&plan))
@@ -67,6 +70,9 @@ fn print(plan: &Plan, waves: &[Wave], set: &MigrationSet, output: &Output) -> an
 
 /// Pending migrations are no fault, tenants that cannot be migrated are.
 pub(super) fn verdict(plan: &Plan) -> ExitCode {
+    if plan.has_unguarded() {
+        return ExitCode::Refused;
+    }
     let is_refused = |tenant: &TenantPlan| matches!(tenant.action, Action::Refuse(_));
     if plan.tenants.iter().any(is_refused) {
         ExitCode::Divergent

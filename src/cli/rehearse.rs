@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::error::Refusal;
 use super::fleet::{Fleet, Needed};
+use super::linting;
 use super::open::{find_writable, looking};
 use super::options::{Global, MigrateArguments, Selection, WaveArguments};
 use super::output::Output;
@@ -119,6 +120,8 @@ async fn run(
 ) -> anyhow::Result<Rehearsal> {
     let set = fleet.read_set()?;
     let target = plan::resolve_target(&set, arguments.to)?;
+    let judging = linting::refuse(fleet, (&set, target), &arguments.selection);
+    stop.preparing(judging).await?;
     let order = Order {
         at_a_time: arguments
             .concurrency
@@ -200,6 +203,7 @@ impl Order {
         });
         let (plan, held) = stop.preparing(planned).await?;
         let plan = restraints::apply(held, self.windows, plan, output);
+        linting::tell(fleet, (set, &plan), None, output);
         let rehearser = Rehearser::new(
             fleet.migrator(set, &plan, Vec::new()),
             fleet.config.rehearsal.limits,

@@ -8,6 +8,7 @@ use super::error::Refusal;
 use super::fleet::{Fleet, Found, Needed};
 use super::lease;
 use super::likeness::LeftShapes;
+use super::linting;
 use super::migrate::{Ending, Order};
 use super::open::find_writable;
 use super::options::{Global, ResumeArguments};
@@ -44,6 +45,8 @@ async fn resume(
     stop: &mut Stop,
 ) -> anyhow::Result<ExitCode> {
     let set = fleet.read_set()?;
+    let judging = linting::refuse(fleet, (&set, set.head()), &arguments.selection);
+    stop.preparing(judging).await?;
     let prepare = async {
         fleet.check_writable().await?;
         let lease = lease::take(fleet, arguments.running.wait, None, output).await?;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::error::Problem;
 use super::file::{self, File, Text};
 use super::{
-    Config, Control, Execution, Migrations, Rollout, Variables, databases, names, rehearsal, roles,
-    throttle, values, variables, verify, waves, windows,
+    Config, Control, Execution, Migrations, Rollout, Variables, databases, lint, names, rehearsal,
+    roles, throttle, values, variables, verify, waves, windows,
 };
 use crate::rollout::RetryPolicy;
 
@@ -122,10 +122,11 @@ impl Checker<'_> {
         let migrations = self.migrations(file.migrations.unwrap_or_default(), parent);
         let execution = self.execution(file.execution.unwrap_or_default());
         let roles = roles::check(self, file.roles.unwrap_or_default());
-        let verify = verify::check(self, file.verify.unwrap_or_default());
         let throttle = throttle::check(self, file.throttle.unwrap_or_default());
         let rehearsal = rehearsal::check(self, file.rehearsal.unwrap_or_default());
         let rollout = self.rollout(file.rollout.unwrap_or_default());
+        let lint = lint::check(self, file.lint.unwrap_or_default());
+        let verify = verify::check(self, file.verify.unwrap_or_default());
         Some(Config {
             path: path.to_owned(),
             directory,
@@ -134,10 +135,11 @@ impl Checker<'_> {
             migrations: migrations?,
             execution: execution?,
             roles: roles?,
-            verify: verify?,
             throttle: throttle?,
             rehearsal: rehearsal?,
             rollout: rollout?,
+            lint: lint?,
+            verify: verify?,
         })
     }
 
@@ -201,6 +203,12 @@ impl Checker<'_> {
             "migration",
             values::transaction_scope,
         );
+        let isolation = self.value(
+            "execution.isolation",
+            execution.isolation,
+            "none",
+            values::isolation,
+        );
         let lock_timeout = self.value(
             "execution.lock_timeout",
             execution.lock_timeout,
@@ -229,6 +237,7 @@ impl Checker<'_> {
         Some(Execution {
             concurrency: concurrency?,
             transaction: transaction?,
+            isolation: isolation?,
             lock_timeout: lock_timeout?,
             statement_timeout: statement_timeout?,
             index_build_timeout: index_build_timeout?,

@@ -24,6 +24,7 @@ pub(super) struct File {
     pub(super) throttle: Option<Throttle>,
     pub(super) rehearsal: Option<Rehearsal>,
     pub(super) rollout: Option<Rollout>,
+    pub(super) lint: Option<Lint>,
     pub(super) verify: Option<Verify>,
 }
 
@@ -91,6 +92,7 @@ pub(super) struct Migrations {
 pub(super) struct Execution {
     pub(super) concurrency: Text,
     pub(super) transaction: Text,
+    pub(super) isolation: Text,
     pub(super) lock_timeout: Text,
     pub(super) statement_timeout: Text,
     pub(super) index_build_timeout: Text,
@@ -216,4 +218,18 @@ pub(super) struct Check {
     pub(super) database: Text,
     pub(super) command: Text,
     pub(super) timeout: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a mapping with keys such as `isolation`"
+)]
+pub(super) struct Lint {
+    pub(super) from: Text,
+    pub(super) isolation: Text,
+    pub(super) lock_safety: Text,
+    pub(super) rules: Option<BTreeMap<String, Text>>,
+    pub(super) tenant_column: Text,
 }

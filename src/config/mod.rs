@@ -9,6 +9,7 @@ mod check;
 mod databases;
 mod error;
 mod file;
+mod lint;
 mod names;
 mod probe;
 mod read;
@@ -32,6 +33,8 @@ pub use error::{ConfigError, Problem};
 pub use waves::parse_wave;
 
 use crate::inventory::TenantSource;
+use crate::lint::Levels;
+use crate::migration::Version;
 use crate::migrator::{RehearsalLimits, TransactionScope};
 use crate::plan::{WaveRule, WindowRule};
 use crate::rollout::{RetryPolicy, ThrottleLimits};
@@ -61,6 +64,8 @@ pub struct Config {
     pub rehearsal: Rehearsal,
     /// How the whole fleet is.
     pub rollout: Rollout,
+    /// How migrations are judged before they are run.
+    pub lint: Lint,
     /// What makes tenants equal, and when that is looked at.
     pub verify: Verify,
 }
@@ -143,6 +148,8 @@ pub struct Execution {
     pub concurrency: Option<NonZeroUsize>,
     /// How much goes into one transaction.
     pub transaction: TransactionScope,
+    /// What keeps a tenant's migrations inside of their tenant.
+    pub isolation: Isolation,
     /// `lock_timeout` of a tenant's session; zero is off.
     pub lock_timeout: Duration,
     /// `statement_timeout` of a tenant's session; zero is off.
@@ -153,6 +160,15 @@ pub struct Execution {
     pub reconnect_timeout: Duration,
     /// When a transient failure is tried again.
     pub retry: RetryPolicy,
+}
+
+/// What keeps a tenant's migrations inside of their tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Nothing in the database: they run as fleet's own role.
+    None,
+    /// A role for each tenant that owns the tenant's schema and nothing else.
+    Role,
 }
 
 /// Whose the tenants are in PostgreSQL.
@@ -197,6 +213,17 @@ pub struct Rollout {
     pub windows: Vec<WindowRule>,
 }
 
+/// How migrations are judged before they are run.
+#[derive(Clone, Debug)]
+pub struct Lint {
+    /// Files below this version are taken as they are.
+    pub from: Version,
+    /// How bad a finding of each rule is.
+    pub levels: Levels,
+    /// The column by which rows of tables that tenants share belong to them.
+    pub tenant_column: Option<String>,
+}
+
 /// What makes tenants equal, and when that is looked at.
 #[derive(Clone, Debug)]
 pub struct Verify {
@@ -231,6 +258,15 @@ pub enum Drift {
 }
 
 impl Config {
+    /// The schemas that are behind the tenant's own in every database.
+    pub fn shared_schemas(&self) -> Vec<String> {
+        let mut databases = self.databases.iter().map(|database| &database.search_path);
+        let first = databases.next().cloned().unwrap_or_default();
+        let rest: Vec<&Vec<String>> = databases.collect();
+        let is_everywhere = |schema: &String| rest.iter().all(|path| path.contains(schema));
+        first.into_iter().filter(is_everywhere).collect()
+    }
+
     /// The schemas of a database that are never tenants: fleet's own, which is kept out of every
     /// database because it may move, and the shared ones of the search path.
     pub fn reserved_schemas(&self, database: &Database) -> Vec<SchemaName> {

@@ -50,6 +50,7 @@ fn the_defaults_are_the_contract_s() {
     assert_eq!(config.execution.lock_timeout, Duration::from_secs(3));
     assert_eq!(config.execution.statement_timeout, Duration::from_mins(15));
     assert_eq!(config.execution.transaction, TransactionScope::Migration);
+    assert_eq!(config.execution.isolation, Isolation::None);
     assert_eq!(config.execution.retry.attempts.get(), 5);
     assert_eq!(config.rollout.max_failures, FailureBudget::Unlimited);
     assert_eq!(config.migrations.history_column, HistoryColumn::Auto);

@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use super::HistoryColumn;
+use super::{HistoryColumn, Isolation};
 use crate::migrator::TransactionScope;
 use crate::run::FailureBudget;
 
@@ -147,6 +147,18 @@ pub(super) fn transaction_scope(text: &str) -> Result<TransactionScope, String> 
         "tenant" => Ok(TransactionScope::Tenant),
         _ => Err(format!(
             "must be `migration` (one transaction each) or `tenant` (all pending of a tenant in one), not `{}`",
+            shown(text)
+        )),
+    }
+}
+
+/// `none` or `role`.
+pub(super) fn isolation(text: &str) -> Result<Isolation, String> {
+    match text.trim() {
+        "none" => Ok(Isolation::None),
+        "role" => Ok(Isolation::Role),
+        _ => Err(format!(
+            "must be `none` or `role` (each tenant's migrations run as a role that owns its schema alone), not `{}`",
             shown(text)
         )),
     }

@@ -31,11 +31,16 @@ impl DatabaseIdentity {
     /// Whether both are one database. Two roles may see one server differently, so a hidden
     /// system identifier is no difference.
     pub fn is_same_database(&self, other: &Self) -> bool {
+        self.is_same_server(other) && self.database_oid == other.database_oid
+    }
+
+    /// Whether both are on one server.
+    pub fn is_same_server(&self, other: &Self) -> bool {
         let agree = match (&self.system_identifier, &other.system_identifier) {
             (Some(mine), Some(theirs)) => mine == theirs,
             _ => true,
         };
-        agree && self.server_start == other.server_start && self.database_oid == other.database_oid
+        agree && self.server_start == other.server_start
     }
 }
 

@@ -18,7 +18,9 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 pub use fault::{NameFault, TenantProblem};
 pub use identity::{DatabaseIdentity, Overlap, identify, overlaps};
 
-use crate::tenant::{DatabaseName, Labels, Presence, SchemaName, Tenant, TenantId, TenantPattern};
+use crate::tenant::{
+    DatabaseName, Labels, Presence, REFERENCE_PREFIX, SchemaName, Tenant, TenantId, TenantPattern,
+};
 use listed::ListedTenant;
 
 /// Where the tenants of one database come from.
@@ -238,6 +240,7 @@ fn matching(
         .filter(|name| {
             let name = name.as_str();
             (name != "public" || public_is_meant)
+                && !name.starts_with(REFERENCE_PREFIX)
                 && patterns.iter().any(|pattern| pattern.matches_schema(name))
                 && !source.exclude.iter().any(|p| p.matches_schema(name))
         })

@@ -227,7 +227,10 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
         match self.exchange(&message.text, &watch, heard).await {
             Ok(()) => Ok(()),
             Err(Broken::Error(error, completed)) => {
-                let (failure, guard) = failure::explain(message, pieces, completed, &error);
+                let (mut failure, guard) = failure::explain(message, pieces, completed, &error);
+                if let Part::Prefix | Part::File(..) = message.part(completed) {
+                    self.envelope.tell_of_role(&mut failure);
+                }
                 Err(self.end(&error, failure, guard, &watch).await)
             }
             Err(Broken::NoAnswer(why)) => Err(no_answer(why)),

@@ -27,6 +27,8 @@ pub(super) enum Guard {
     History,
     /// The fix of a repair was noted meanwhile.
     Noted,
+    /// The file runs as another role than its tenant's.
+    Role,
 }
 
 impl Guard {
@@ -45,6 +47,7 @@ impl Guard {
             "unlocked" => Some(Self::Unlocked),
             "history" => Some(Self::History),
             "noted" => Some(Self::Noted),
+            "role" => Some(Self::Role),
             _ => None,
         }
     }
@@ -85,6 +88,11 @@ impl Guard {
                 FailureClass::Transient,
                 "the fix was run in this tenant since its notes were read; it was rolled back",
                 "somebody else repairs this tenant at the same time",
+            ),
+            Self::Role => (
+                FailureClass::Permanent,
+                "the file changed the role that its tenant's migrations run as; its history row was not written",
+                "take SET ROLE, RESET ROLE and SET SESSION AUTHORIZATION out of the file: with execution.isolation: role only the tenant's own role may change the tenant",
             ),
         };
         Failure::new(class, message).with_hint(hint)

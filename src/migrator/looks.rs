@@ -234,6 +234,7 @@ mod tests {
     fn message(migration: &Migration, look: &str) -> (Message, Message) {
         let envelope = Envelope {
             schema: SchemaName::parse("t").unwrap(),
+            role: None,
             shared: Vec::new(),
             history_table: "h".into(),
             setup: Setup::None,

@@ -10,9 +10,10 @@ use std::fmt;
 use super::lock;
 use super::looks::Looks;
 use super::repair::DueFix;
+use super::role::RoleScope;
 use crate::migration::{Migration, Place, Version};
 use crate::plan::{self, HistorySnapshot, VersionColumn};
-use crate::tenant::{SchemaName, quote_identifier, quote_literal};
+use crate::tenant::{RoleName, SchemaName, quote_identifier, quote_literal};
 
 /// What a guard says when it refuses. The server echoes the text inside its own, localised message.
 pub(super) const GUARD_MARK: &str = "fleet_guard:";
@@ -22,6 +23,8 @@ pub(super) const GUARD_MARK: &str = "fleet_guard:";
 pub(super) struct Envelope {
     /// The tenant's schema.
     pub(super) schema: SchemaName,
+    /// The role that its migrations run as, where that is another one than fleet's own.
+    pub(super) role: Option<RoleName>,
     /// Shared schemas behind it.
     pub(super) shared: Vec<String>,
     /// The history table's bare name.
@@ -281,10 +284,11 @@ impl Envelope {
         }
     }
 
-    /// Between two files of one transaction: the limits of a migration, and the role that fleet came as.
+    /// Between two files of one transaction: the limits of a migration, and the role that it began with.
     pub(super) fn settings_again(&self) -> [String; 3] {
         [
-            "RESET ROLE".to_owned(),
+            self.set_role(RoleScope::Transaction)
+                .unwrap_or_else(|| "RESET ROLE".to_owned()),
             format!("SET LOCAL lock_timeout={}", self.lock_timeout_ms),
             format!("SET LOCAL statement_timeout={}", self.statement_timeout_ms),
         ]
@@ -301,6 +305,7 @@ impl Envelope {
                 .map(|setting| format!("SET LOCAL {setting}")),
         );
         prefix.extend(self.create_schema());
+        prefix.extend(self.set_role(RoleScope::Transaction));
         prefix.push(self.pin("pg_try_advisory_xact_lock", true));
         prefix.extend(self.create_history());
         prefix
@@ -308,7 +313,14 @@ impl Envelope {
 
     /// Creates the schema, where that is asked for.
     pub(super) fn create_schema(&self) -> Option<String> {
-        let create = || format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema.quoted());
+        let create = || {
+            let owner = self.role.as_ref().map(RoleName::quoted);
+            let owner = owner.map_or_else(String::new, |role| format!(" AUTHORIZATION {role}"));
+            format!(
+                "CREATE SCHEMA IF NOT EXISTS {}{owner}",
+                self.schema.quoted()
+            )
+        };
         (self.setup == Setup::Schema).then(create)
     }
 
@@ -378,8 +390,9 @@ impl Envelope {
 
     /// In SQL: what the guard says where the settings are not those that were pinned.
     fn is_moved(&self) -> String {
+        let is_other_role = self.is_other_role();
         format!(
-            "WHEN pg_catalog.current_setting('fleet.pin',true) IS DISTINCT FROM '{:x}' THEN '{GUARD_MARK}transaction' \
+            "{is_other_role}WHEN pg_catalog.current_setting('fleet.pin',true) IS DISTINCT FROM '{:x}' THEN '{GUARD_MARK}transaction' \
              WHEN pg_catalog.current_setting('search_path') IS DISTINCT FROM {} THEN '{GUARD_MARK}search_path' ",
             self.nonce,
             quote_literal(&self.search_path()),
@@ -418,76 +431,5 @@ impl Envelope {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use super::*;
-    use crate::migration::{SessionUse, TransactionMode};
-
-    fn migration(stem: &str, sql: &str, statements: usize) -> Migration {
-        Migration {
-            refinery: refinery_core::Migration::unapplied(stem, sql).unwrap(),
-            path: PathBuf::from(stem),
-            body: sql.into(),
-            mode: TransactionMode::Transactional,
-            statements: vec![Place { line: 1, column: 1 }; statements],
-            steps: std::sync::Arc::default(),
-            session: SessionUse::None,
-            out_of_order: false,
-        }
-    }
-
-    fn pieces<'a>(a: &'a Migration, b: &'a Migration) -> [Piece<'a>; 2] {
-        [Piece::Migration(a), Piece::Migration(b)]
-    }
-
-    fn envelope(setup: Setup) -> Envelope {
-        Envelope {
-            schema: SchemaName::parse("te\"nant").unwrap(),
-            shared: vec!["ext".into()],
-            history_table: "refinery_schema_history".into(),
-            setup,
-            column: VersionColumn::Int4,
-            lock_timeout_ms: 3000,
-            statement_timeout_ms: 0,
-            settings: vec!["a=b".into()],
-            nonce: 255,
-        }
-    }
-
-    #[test]
-    fn a_statement_is_found_by_its_number_and_a_character_by_its_position() {
-        let (a, b) = (
-            migration("V1__a", "créate;two", 2),
-            migration("V2__b", "three -- end", 1),
-        );
-        let start = ExpectedHead(None);
-        let message = envelope(Setup::History).message(&pieces(&a, &b), start, "now");
-        let prefix = message.files[0].statements_before;
-        assert_eq!(prefix, 4);
-        assert_eq!(message.part(prefix - 1), Part::Prefix);
-        assert_eq!(message.part(prefix + 1), Part::File(0, 1));
-        assert_eq!(message.part(prefix + 2), Part::HistoryRow(0));
-        assert_eq!(message.part(prefix + 3), Part::Prefix);
-        assert_eq!(message.part(prefix + 6), Part::File(1, 0));
-        assert_eq!(message.part(prefix + 8), Part::Commit);
-
-        let byte = message.text.find("three").unwrap();
-        let character = message.text[..byte].chars().count() + 1;
-        assert_eq!(message.file_at(character), Some((1, 1)));
-        assert_eq!(message.file_at(1), None);
-    }
-
-    #[test]
-    fn the_second_row_expects_the_first() {
-        let (a, b) = (migration("V3__a", "x", 1), migration("V4__b", "y", 1));
-        let expected = ExpectedHead(Some(2));
-        let text = envelope(Setup::None)
-            .message(&pieces(&a, &b), expected, "now")
-            .text;
-        assert!(text.contains("WHERE version>2)"));
-        assert!(text.contains("WHERE version>3)"));
-        assert!(!text.contains("CREATE TABLE"));
-        assert!(text.contains(r#""te""nant"."refinery_schema_history""#));
-    }
-}
+#[path = "message_tests.rs"]
+mod tests;

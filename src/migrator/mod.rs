@@ -15,6 +15,7 @@ mod refinery;
 mod rehearse;
 mod rehearser;
 mod repair;
+mod role;
 mod settle;
 mod steps;
 mod watch;
@@ -33,7 +34,12 @@ pub use settle::{SettleError, Settled, Verdict, settle_by_hand};
 use crate::migration::Version;
 use crate::plan::{Entry, HistorySnapshot, Refusal};
 use crate::run::{AttemptNumber, Failure, Progress};
-use crate::tenant::{DatabaseName, Tenant};
+use crate::tenant::{DatabaseName, SchemaName, Tenant};
+
+/// The advisory lock of a tenant, for whoever else must not be at it together with a migration.
+pub fn lock_key(schema: &SchemaName) -> i64 {
+    lock::key(schema)
+}
 
 /// How much goes into one transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

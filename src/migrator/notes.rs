@@ -5,6 +5,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::doubt::Noted;
 use super::message::{Envelope, ExpectedHead};
+use super::role::RoleScope;
 use crate::history::STEPS_TABLE;
 use crate::migration::{Migration, Step, StepKind};
 use crate::tenant::quote_literal;
@@ -49,6 +50,7 @@ impl Envelope {
         let mut statements = vec!["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned()];
         statements.extend(self.settings.iter().map(|setting| format!("SET {setting}")));
         statements.extend(self.create_schema());
+        statements.extend(self.set_role(RoleScope::Session));
         statements.push(self.pin("pg_try_advisory_lock", false));
         statements.extend(self.create_history());
         statements.push(format!(

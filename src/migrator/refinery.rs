@@ -26,7 +26,7 @@ use crate::migration::{Migration, MigrationSet, SessionUse, TransactionMode, Ver
 use crate::pg::{self, CancelHandle, Pool};
 use crate::plan::{HistorySnapshot, VersionColumn};
 use crate::run::{Failure, FailureClass, Progress};
-use crate::tenant::{DatabaseName, SchemaName};
+use crate::tenant::{DatabaseName, RoleTemplate, SchemaName, TenantId};
 
 /// One database that holds tenants.
 pub struct TenantDatabase {
@@ -45,6 +45,8 @@ pub struct MigrationSettings {
     pub scope: TransactionScope,
     /// The history table's bare name.
     pub history_table: String,
+    /// The roles that the tenants' migrations run as; None: all of them run as fleet's own.
+    pub roles: Option<RoleTemplate>,
     /// Waiting for a lock; zero waits for ever.
     pub lock_timeout: Duration,
     /// Running one statement; zero is without limit.
@@ -97,6 +99,13 @@ impl RefineryMigrator {
         }
     }
 
+    /// The same, with fleet's own role in all tenants.
+    #[must_use]
+    pub fn without_roles(mut self) -> Self {
+        self.settings.roles = None;
+        self
+    }
+
     /// The same for other work.
     #[must_use]
     pub fn with_work(mut self, work: Work) -> Self {
@@ -107,11 +116,16 @@ impl RefineryMigrator {
     pub(super) fn envelope(
         &self,
         database: &TenantDatabase,
-        schema: &SchemaName,
+        tenant: &TenantId,
         ground: &Ground,
-    ) -> Envelope {
-        Envelope {
-            schema: schema.clone(),
+    ) -> Result<Envelope, Box<Failure>> {
+        let roles = self.settings.roles.as_ref();
+        let role = roles.map(|roles| roles.role_of(tenant)).transpose();
+        let role =
+            role.map_err(|error| Failure::new(FailureClass::Permanent, error.to_string()))?;
+        Ok(Envelope {
+            schema: tenant.schema.clone(),
+            role,
             shared: database.search_path.clone(),
             history_table: self.settings.history_table.clone(),
             setup: ground.setup,
@@ -120,7 +134,7 @@ impl RefineryMigrator {
             statement_timeout_ms: self.settings.statement_timeout.as_millis(),
             settings: database.pool.transaction_settings().to_vec(),
             nonce: fastrand::u64(..),
-        }
+        })
     }
 
     /// `column` is that of an empty history.
@@ -207,10 +221,12 @@ impl RefineryMigrator {
         } = attempt;
         let (schema, history) = (&assignment.tenant.id.schema, &look.history);
         let ground = self.ground(history, look.column);
+        let envelope = self.envelope(database, &assignment.tenant.id, &ground);
+        let envelope = envelope.map_err(|failure| untouched(MigrateErrorCause::Failed(failure)))?;
         let mut tenant = TenantConnection {
             cancel: CancelHandle::of(&connection, database.pool.url()),
             abort,
-            envelope: self.envelope(database, schema, &ground),
+            envelope,
             expected: ExpectedHead::of(history),
             history: Vec::new(),
             pending: VecDeque::new(),

@@ -14,6 +14,7 @@ use super::connection::{End, OWN_TIMEOUT, TenantConnection, no_answer, now};
 use super::failure;
 use super::looks::{Course, Looks, Seen, Taken};
 use super::message::{Frame, Message, Piece};
+use super::role::RoleScope;
 use super::watch::{Mark, Watch};
 use crate::migration::{Migration, SessionUse};
 use crate::run::{LockMode, MigrationStem, Progress, RehearsedMigration, TableLock};
@@ -158,6 +159,7 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
                 );
                 let settings = self.envelope.settings.iter();
                 statements.extend(settings.map(|setting| format!("SET LOCAL {setting}")));
+                statements.extend(self.envelope.set_role(RoleScope::Transaction));
             }
         }
         statements.push(self.envelope.pin("pg_try_advisory_xact_lock", true));

@@ -160,9 +160,16 @@ impl Rehearser {
     ) -> Result<Vec<RehearsedMigration>, (End, Vec<RehearsedMigration>)> {
         let settings = &self.migrator.settings;
         let ground = self.migrator.ground(&plan.history, None);
-        let mut envelope = self
-            .migrator
-            .envelope(database, &plan.tenant.id.schema, &ground);
+        let envelope = self.migrator.envelope(database, &plan.tenant.id, &ground);
+        let refused = |failure| {
+            let end = End::Failed {
+                failure,
+                guard: None,
+                lost: false,
+            };
+            (end, Vec::new())
+        };
+        let mut envelope = envelope.map_err(refused)?;
         envelope.settings.extend([
             format!("lock_timeout={}", envelope.lock_timeout_ms),
             format!("statement_timeout={}", envelope.statement_timeout_ms),

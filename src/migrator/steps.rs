@@ -289,8 +289,9 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
             Ok(()) => Ok(()),
             Err(Broken::Error(error, _)) => {
                 let before = prefix.chars().count() + if prefix.is_empty() { 0 } else { 2 };
-                let (failure, guard) =
+                let (mut failure, guard) =
                     failure::explain_step(course.migration, index, step, before, &error);
+                self.envelope.tell_of_role(&mut failure);
                 Err(self.end(&error, failure, guard, &watch).await)
             }
             Err(Broken::NoAnswer(why)) => Err(no_answer(why)),

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use super::guard::Unguarded;
 use crate::migration::Version;
 
 /// Why a tenant is not touched.
@@ -76,6 +77,8 @@ pub enum Refusal {
     },
     /// Neither tables nor a history: nothing that could be put right.
     NothingThere,
+    /// The database does not keep its migrations inside of the tenant, and the config asks for that.
+    Unguarded(Unguarded),
 }
 
 /// Why a migration that is under way cannot go on.
@@ -122,7 +125,8 @@ impl Refusal {
             | Self::AppliedAlready(_)
             | Self::NotNext { .. }
             | Self::HasHistory { .. }
-            | Self::NothingThere => false,
+            | Self::NothingThere
+            | Self::Unguarded(_) => false,
         }
     }
 
@@ -155,6 +159,7 @@ impl Refusal {
             Self::NotNext { .. } => "not_next",
             Self::HasHistory { .. } => "has_history",
             Self::NothingThere => "nothing_there",
+            Self::Unguarded(_) => "unguarded",
         }
     }
 
@@ -218,6 +223,7 @@ impl Refusal {
                 "fleet skip, fleet accept-divergent and fleet repair put a history right that is there"
             }
             Self::NothingThere => "fleet migrate starts it at the first version",
+            Self::Unguarded(unguarded) => unguarded.hint(),
         }
     }
 }
@@ -281,15 +287,19 @@ impl fmt::Display for Refusal {
             Self::AppliedAlready(_)
             | Self::NotNext { .. }
             | Self::HasHistory { .. }
-            | Self::NothingThere => self.write_why_no_act(f),
+            | Self::NothingThere
+            | Self::Unguarded(_) => self.write_why_not_so(f),
         }
     }
 }
 
 impl Refusal {
-    /// Those of tenants that cannot be put right in the way that was asked for.
-    fn write_why_no_act(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Those of tenants that cannot be put right, or migrated, in the way that was asked for.
+    fn write_why_not_so(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unguarded(unguarded) => {
+                write!(f, "not guarded by the database: {unguarded}")
+            }
             Self::AppliedAlready(version) => write!(f, "V{version} is applied already"),
             Self::NotNext { version, before } => {
                 write!(

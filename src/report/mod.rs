@@ -6,6 +6,7 @@ mod advice;
 mod board;
 mod causes;
 mod detail;
+mod doctor;
 mod document;
 mod echo;
 mod ending;
@@ -14,7 +15,9 @@ mod excerpt;
 mod failures;
 mod gate;
 mod hold;
+mod isolation;
 mod lines;
+mod lint;
 mod ndjson;
 mod notices;
 mod pace;
@@ -22,6 +25,7 @@ mod plan;
 mod progress;
 mod rehearsal;
 mod rehearsing;
+mod roles;
 mod runs;
 mod safety;
 mod sink;
@@ -34,25 +38,33 @@ mod tenants;
 mod tests;
 mod throttling;
 mod undone;
+mod verify;
 mod watching;
 mod waves;
 mod wording;
 
 pub use acts::{Intent, intent};
 pub use detail::{Recorded, status_detail};
+pub use doctor::{Finding, Health, doctor};
 pub use document::{
-    Complaint, approved_document, failures_document, gate_document, gate_line,
-    holds_released_document, holds_set_document, intent_document, no_failures_document,
-    plan_document, refused_by_rehearsal, rehearsal_document, run_document, runless_document,
-    runs_document, show_document, status_document, tenants_document, tenants_of_document,
-    write_document,
+    Complaint, approved_document, doctor_document, failures_document, gate_document, gate_line,
+    holds_released_document, holds_set_document, intent_document, isolation_document,
+    lint_document, lint_rules_document, lint_sarif, no_failures_document, plan_document,
+    refused_by_lint, refused_by_rehearsal, rehearsal_document, roles_applied_document,
+    roles_plan_document, run_document, runless_document, runs_document, show_document,
+    status_document, tenants_document, tenants_of_document, verification_document, write_document,
 };
 pub use failures::{Cause, Statement, cause_names, causes, failures, no_failures, tenant_words};
 pub use gate::{arrived, gate};
 pub use hold::{HoldNews, holds_released, holds_set, tenants_are};
+pub use isolation::{Isolation, isolation};
+pub use lint::{
+    FindingCounts, Looked, finding_line, findings_block, lint, lint_github, lint_rules,
+};
 pub use plan::plan;
 pub use rehearsal::{rehearsal, rehearsal_headline, rehearsed_failures};
 pub use rehearsing::RehearsalProgress;
+pub use roles::{RoleOutcome, RolePlan, RoleResult, roles_applied, roles_plan};
 pub use runs::{runs, show};
 pub use safety::Stepwise;
 pub use sink::to_stdout;
@@ -60,6 +72,7 @@ pub use status::status;
 pub use style::{ColorChoice, Invocation, Screen, Stream, Style, shell_word};
 pub use summary::summary;
 pub use tenants::tenants;
+pub use verify::verification;
 pub use watching::Watching;
 pub use waves::approved;
 pub use wording::{duration, some_names};

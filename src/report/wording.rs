@@ -244,7 +244,7 @@ pub(super) fn message(failure: &Failure) -> String {
     code_and_message(failure, MESSAGE_CHARS)
 }
 
-fn code_and_message(failure: &Failure, max_chars: usize) -> String {
+pub(super) fn code_and_message(failure: &Failure, max_chars: usize) -> String {
     let message = clean_to(&failure.message, max_chars);
     match &failure.sqlstate {
         Some(sqlstate) => format!("{} {message}", clean(sqlstate)),

@@ -47,6 +47,11 @@ pub struct Difference {
 }
 
 impl Difference {
+    /// What it is about, `index customers_email on customers`.
+    pub fn item_name(&self) -> String {
+        Named((self.kind, self.table.as_deref(), &self.name)).to_string()
+    }
+
     fn new(change: Change, expected: Option<&Item>, found: Option<&Item>) -> Option<Self> {
         let item = expected.or(found)?;
         let definition = |item: &Item| item.definition.clone();
@@ -64,8 +69,7 @@ impl Difference {
 /// `column customers.email is missing`.
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = Named((self.kind, self.table.as_deref(), &self.name));
-        write!(f, "{named} is {}", self.change.word())
+        write!(f, "{} is {}", self.item_name(), self.change.word())
     }
 }
 

@@ -12,9 +12,11 @@
 //! - members of extensions: the extension itself is one item, with its version.
 
 mod difference;
+mod fix;
 mod group;
 mod item;
 mod likeness;
+mod verdict;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,15 +24,14 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 pub use difference::{Change, Difference, differences};
+pub use fix::fix_plan;
 pub use group::{Group, VersionGroups, group};
 pub use item::{Item, Kind};
 pub use likeness::{Before, Oddity, Outlier, Sight, in_short};
+pub use verdict::{Apart, ComparedGroup, ComparedVersion, Standard, Verification, compare};
 
 /// A placeholder in definitions for the name of the tenant's own schema.
 pub const OWN_SCHEMA: &str = "{schema}";
-
-/// A placeholder in definitions for the role of the tenant's own.
-pub const OWN_ROLE: &str = "{role}";
 
 /// What two equal shapes have in common: 128 bits of a hash over all items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -6,6 +6,7 @@ mod error;
 mod file;
 mod fix;
 mod name;
+mod survey;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::path::Path;
 
 pub use error::{Problem, SourceError};
 pub use fix::read_fix;
+pub use survey::{Survey, Surveyed, survey, survey_files};
 
 use crate::migration::{Migration, MigrationSet, Version};
 use name::FileName;

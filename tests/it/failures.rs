@@ -182,6 +182,7 @@ fn who_was_stopped_before_another_attempt_has_a_cause_too() {
     tenants(&db, 1);
     db.execute("CREATE TABLE public.busy (id int)");
     let fleet = TestFleet::new(&db)
+        .unlinted()
         .migration(
             "V1__busy",
             "ALTER TABLE public.busy ADD COLUMN IF NOT EXISTS note text;\n",

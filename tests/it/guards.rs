@@ -105,6 +105,7 @@ fn plain_statements_are_refused_in_every_tenant_as_well() {
         let db = TestDatabase::create(Server::A);
         let schemas = tenants(&db, 2);
         let fleet = TestFleet::new(&db)
+            .unlinted()
             .probe_migrations(1..=1)
             .migration("V2__escape", &format!("{statement};\nSELECT 1;\n"));
         let run = fleet.json(&["migrate"], 4);
@@ -168,17 +169,20 @@ fn shared_schemas_of_the_config_are_found_behind_the_tenants_own() {
 fn refused_in_one_tenant(statement: &str) -> Value {
     let db = TestDatabase::create(Server::A);
     let schemas = tenants(&db, 3);
-    let fleet = TestFleet::new(&db).probe_migrations(1..=1).migration(
-        "V2__escape",
-        &format!(
-            "INSERT INTO probe VALUES (2);\n\
+    let fleet = TestFleet::new(&db)
+        .unlinted()
+        .probe_migrations(1..=1)
+        .migration(
+            "V2__escape",
+            &format!(
+                "INSERT INTO probe VALUES (2);\n\
              DO $do$ BEGIN\n\
                IF current_schema() = 'tenant_0002' THEN\n\
                  EXECUTE $sql$ {statement} $sql$;\n\
                END IF;\n\
              END $do$;\n"
-        ),
-    );
+            ),
+        );
 
     let run = fleet.json(&["migrate"], 4);
 

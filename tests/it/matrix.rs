@@ -48,7 +48,7 @@ fn one_bad_tenant_of_a_hundred_stops_nobody() {
 fn a_file_that_is_rolled_back_leaves_its_session_to_nobody() {
     let db = TestDatabase::create(Server::A);
     let schemas = tenants(&db, 6);
-    let fleet = TestFleet::new(&db)
+    let fleet = TestFleet::new(&db).unlinted()
         .set("databases.0.max_connections", 1)
         .probe_migrations(1..=1)
         .migration(

@@ -228,6 +228,7 @@ fn a_stop_does_not_wait_for_a_retry_that_is_far_away() {
     tenants(&db, 1);
     db.execute("CREATE TABLE public.busy (id int)");
     let fleet = TestFleet::new(&db)
+        .unlinted()
         .migration(
             "V1__busy",
             "ALTER TABLE public.busy ADD COLUMN IF NOT EXISTS note text;\n",

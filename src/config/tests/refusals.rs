@@ -19,7 +19,7 @@ fn an_unknown_key_names_the_nearest_with_its_line() {
     );
     assert_eq!(
         error("x: 1\n"),
-        "fleet.yaml:1: unknown key `x`; known here: control, databases, migrations, execution, roles, throttle, rehearsal, rollout, verify"
+        "fleet.yaml:1: unknown key `x`; known here: control, databases, migrations, execution, roles, throttle, rehearsal, rollout, lint, verify"
     );
 }
 
@@ -142,6 +142,22 @@ rollout:
     assert!(shown.contains("fleet.yaml:17: `execution.lock_timeout` needs a unit: `30s`"));
     assert!(shown.contains("`databases[0].url` needs the environment variable UNSET"));
     assert!(shown.contains("`rollout.waves[0].count` must be a number of tenants or a percentage"));
+}
+
+#[test]
+fn a_rule_that_is_none_is_told_the_nearest() {
+    let with = |lint: &str| error(&format!("{MINIMAL}lint: {lint}\n"));
+    assert_eq!(
+        with("{ rules: { qualified-names: warn } }"),
+        "fleet.yaml:5: `lint.rules` hold a name that is wrong: there is no rule qualified-names; did you mean qualified-name?"
+    );
+    assert_eq!(
+        with("{ rules: { extension: allow }, isolation: strict, from: V3 }"),
+        "fleet.yaml:5: `lint.from` must be the version of a migration file, not `V3`\n\
+         fleet.yaml:5: `lint.isolation` must be `deny`, `warn` or `off`, not `strict`\n\
+         fleet.yaml:5: `lint.rules.extension` must be `deny`, `warn` or `off`, not `allow`"
+    );
+    assert!(with("{ rules: { refused: off } }").contains("which no config changes"));
 }
 
 #[test]

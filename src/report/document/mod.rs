@@ -2,14 +2,19 @@
 //! are serialized row by row from what is there, so that 10,000 tenants need no second copy.
 
 mod acts;
+mod doctor;
 mod failures;
 mod gate;
 mod hold;
+mod isolation;
 mod ledger;
+mod lint;
 mod pace;
 mod plan;
 mod rehearsal;
+mod roles;
 mod run;
+mod verify;
 mod waves;
 
 use std::io::{self, Write};
@@ -17,16 +22,21 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 
 pub use acts::intent_document;
+pub use doctor::doctor_document;
 pub use failures::{failures_document, no_failures_document, tenants_of_document};
 pub use gate::{gate_document, gate_line};
 pub use hold::{holds_released_document, holds_set_document};
+pub use isolation::isolation_document;
 pub use ledger::{runs_document, show_document, tenants_document};
+pub use lint::{lint_document, lint_rules_document, lint_sarif};
 pub(super) use pace::PaceRow;
 pub use plan::{plan_document, status_document};
 pub(super) use rehearsal::RehearsedRow;
 pub use rehearsal::{refused_by_rehearsal, rehearsal_document};
-pub use run::{Complaint, run_document, runless_document};
+pub use roles::{roles_applied_document, roles_plan_document};
+pub use run::{Complaint, refused_by_lint, run_document, runless_document};
 pub(super) use run::{TenantKey, TenantRow};
+pub use verify::verification_document;
 pub use waves::approved_document;
 pub(super) use waves::{HaltRow, WaveEvent};
 

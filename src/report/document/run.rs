@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
+use super::lint::finding_rows;
 use super::pace::ThrottledRow;
 use super::waves::{HaltRow, WaveRow};
 use super::{Each, causes};
+use crate::lint::Finding;
 use crate::migration::Version;
 use crate::run::{
     AttemptNumber, ExitCode, Failure, Outcome, RunOutcome, RunSummary, TenantResult, Totals,
@@ -111,6 +113,26 @@ struct RunlessDocument<'a> {
     throttled: [(); 0],
     #[serde(flatten)]
     complaint: Option<Complaint<'a>>,
+}
+
+/// A run that the lint has refused, with what it has found.
+#[derive(Serialize)]
+struct LintedDocument<R, F> {
+    #[serde(flatten)]
+    refused: R,
+    findings: F,
+}
+
+/// The end of a command that was refused for its files.
+pub fn refused_by_lint<'a>(
+    complaint: Complaint<'a>,
+    findings: &'a [Finding],
+) -> impl Serialize + 'a {
+    let exit = ExitCode::Refused;
+    LintedDocument {
+        refused: runless_document(RunOutcome::Refused, exit, Some(complaint)),
+        findings: finding_rows(findings),
+    }
 }
 
 /// The end of a command that opened no run: an error, or nothing to resume.

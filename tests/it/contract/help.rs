@@ -30,6 +30,16 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("plan", &["--to <VERSION>", "--ignore-windows"]),
     ("approve", &["[RUN]"]),
     (
+        "lint",
+        &[
+            "[FILE]...",
+            "--path <DIR>",
+            "--all",
+            "--format <FORMAT>",
+            "--rules",
+        ],
+    ),
+    (
         "resume",
         &[
             "[RUN]",
@@ -57,7 +67,10 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("failures", &["[RUN]", "--tenants-of <CAUSE>"]),
     ("watch", &["[RUN]"]),
     ("gate", &["--min-version <VERSION>", "--wait <DURATION>"]),
+    ("verify", &["--isolation", "--reference", "--fix-plan"]),
     ("embedded", &["start", "stop", "url"]),
+    ("roles", &["plan", "apply"]),
+    ("doctor", &[]),
     ("init", &[]),
 ];
 
@@ -75,6 +88,7 @@ fn help_lists_every_command() {
         "failures",
         "watch",
         "gate",
+        "verify",
         "tenants",
         "reconcile",
         "repair",
@@ -84,6 +98,8 @@ fn help_lists_every_command() {
         "hold",
         "pin",
         "release",
+        "roles",
+        "doctor",
         "init",
         "embedded",
     ] {
@@ -101,6 +117,7 @@ fn each_commands_help_names_its_flags() {
         "status",
         "resume",
         "tenants",
+        "verify",
         "reconcile",
         "hold",
         "pin",
@@ -113,6 +130,12 @@ fn each_commands_help_names_its_flags() {
     ];
     for command in selecting {
         let help = help(&[command, "--help"]);
+        for flag in SELECTION {
+            help.assert_stdout_has(flag);
+        }
+    }
+    for action in ["plan", "apply"] {
+        let help = help(&["roles", action, "--help"]);
         for flag in SELECTION {
             help.assert_stdout_has(flag);
         }

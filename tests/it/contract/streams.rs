@@ -74,6 +74,8 @@ fn a_progress_that_nobody_reads_changes_nothing_about_the_run() {
 #[test]
 fn commands_that_look_end_quietly_when_their_reader_goes_away() {
     let (_db, fleet) = one_of_two_will_fail();
+    // warnings about locks go to stderr
+    let fleet = fleet.set("lint.lock_safety", "off");
     for command in ["plan", "status", "tenants", "runs", "show", "--help"] {
         let run = shell(
             &fleet,

@@ -122,10 +122,13 @@ fn a_procedure_that_commits_cannot_end_the_transaction() {
 fn a_do_block_that_commits_cannot_end_the_transaction() {
     let db = TestDatabase::create(Server::A);
     let schemas = tenants(&db, 2);
-    let fleet = TestFleet::new(&db).probe_migrations(1..=1).migration(
-        "V2__do",
-        "DO $$ BEGIN INSERT INTO probe VALUES (2); COMMIT; END $$;\n",
-    );
+    let fleet = TestFleet::new(&db)
+        .unlinted()
+        .probe_migrations(1..=1)
+        .migration(
+            "V2__do",
+            "DO $$ BEGIN INSERT INTO probe VALUES (2); COMMIT; END $$;\n",
+        );
     let run = fleet.json(&["migrate"], 4);
     assert_eq!(run["failures"][0]["sqlstate"], "2D000");
     assert_applied_exactly_once(&db, &schemas, &[1]);
@@ -135,7 +138,7 @@ fn a_do_block_that_commits_cannot_end_the_transaction() {
 fn a_file_that_drops_its_own_schema_is_rolled_back() {
     let db = TestDatabase::create(Server::A);
     let schemas = tenants(&db, 3);
-    let fleet = TestFleet::new(&db).probe_migrations(1..=1).migration(
+    let fleet = TestFleet::new(&db).unlinted().probe_migrations(1..=1).migration(
         "V2__drop",
         "INSERT INTO probe VALUES (2);\n\
          DO $$ BEGIN IF current_schema() = 'tenant_0002' THEN DROP SCHEMA tenant_0002 CASCADE; END IF; END $$;\n",

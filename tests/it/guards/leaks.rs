@@ -127,6 +127,7 @@ fn a_retry_reads_the_history_as_fleet_and_not_as_a_role_that_another_tenant_left
     let role = format!("{}_app", db.name());
     db.execute(&format!("CREATE ROLE {role}"));
     let fleet = TestFleet::new(&db)
+        .unlinted()
         .set("databases.0.max_connections", 1)
         .set("execution.lock_timeout", "50ms")
         .set(
@@ -174,6 +175,7 @@ fn assert_forgotten(statement: &str, expression: &str, expected: &str) {
         )
     };
     let fleet = TestFleet::new(&db)
+        .unlinted()
         .set("databases.0.max_connections", 1)
         .migration(
             "V1__set",

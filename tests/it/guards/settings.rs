@@ -146,6 +146,7 @@ fn an_escape_in_a_transaction_for_the_whole_tenant_takes_all_of_it_back() {
     let db = TestDatabase::create(Server::A);
     let schemas = tenants(&db, 2);
     let fleet = TestFleet::new(&db)
+        .unlinted()
         .set("execution.transaction", "tenant")
         .probe_migrations(1..=1)
         .migration("V2__escape", "SET search_path = public;\n")

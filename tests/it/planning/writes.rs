@@ -10,7 +10,7 @@ fn commands_that_look_write_nothing_to_an_untouched_database() {
     tenants(&db, 3);
     let fleet = TestFleet::new(&db).probe_migrations(1..=2);
     let before = fingerprint(&db);
-    for command in ["plan", "status", "tenants", "runs"] {
+    for command in ["plan", "status", "tenants", "runs", "verify"] {
         fleet.fleet(&[command]).assert_code(0);
     }
     fleet.fleet(&["show"]);
@@ -28,7 +28,7 @@ fn commands_that_look_write_nothing_to_a_fleet_with_failures() {
         .migration("V2__bad", "SELECT 1/0;\n");
     fleet.json(&["migrate"], 4);
     let before = fingerprint(&db);
-    for command in ["plan", "status", "tenants", "runs", "show"] {
+    for command in ["plan", "status", "tenants", "runs", "show", "verify"] {
         fleet.fleet(&[command]).assert_code(0);
     }
     fleet.fleet(&["migrate", "--dry-run"]).assert_code(0);

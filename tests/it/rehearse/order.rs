@@ -10,7 +10,7 @@ CREATE TABLE children (id int, parent int REFERENCES parents DEFERRABLE INITIALL
 fn one_tenant() -> (TestDatabase, TestFleet) {
     let db = TestDatabase::create(Server::A);
     tenants(&db, 1);
-    let fleet = TestFleet::new(&db);
+    let fleet = TestFleet::new(&db).unlinted();
     (db, fleet)
 }
 

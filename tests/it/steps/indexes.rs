@@ -81,7 +81,7 @@ fn a_tenant_that_waits_for_its_turn_holds_up_nobody() {
 /// The turn is for the index alone: what follows it is done for as many tenants at a time as anything else.
 #[test]
 fn a_migration_behind_an_index_does_not_keep_the_turn() {
-    let fleet = Fleet::with(3)
+    let fleet = Fleet::with(3).set("lint.isolation", "off")
         .set("execution.statement_timeout", "20s")
         .migration("V2__index", BUILD)
         .migration(

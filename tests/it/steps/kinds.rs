@@ -138,7 +138,7 @@ fn a_setting_of_the_file_holds_for_the_rest_of_it_and_for_nobody_else() {
 
 #[test]
 fn a_file_that_leaves_its_tenant_is_stopped_before_its_next_statement() {
-    let fleet = Fleet::with(1).migration(
+    let fleet = Fleet::with(1).set("lint.isolation", "off").migration(
         "V2__escape",
         "-- fleet: no-transaction\nSET search_path = public;\nCREATE TABLE outside (id int);\nVACUUM;\n",
     );

@@ -114,6 +114,12 @@ impl TestFleet {
         self
     }
 
+    /// For files that leave their tenant on purpose: the lint lets them through.
+    #[must_use]
+    pub(crate) fn unlinted(self) -> Self {
+        self.set("lint.isolation", "off")
+    }
+
     /// Sets one key, with numbers for places in lists: `.set("databases.0.max_connections", 3)`.
     #[must_use]
     pub(crate) fn set(self, path: &str, value: impl Into<Value>) -> Self {

@@ -185,7 +185,9 @@ fn what_somebody_has_made_by_hand_before_is_told_and_halts_only_where_that_is_as
     let fleet = fleet.probe_migrations(1..=2);
     let run = fleet.fleet(&["-o", "json", "migrate"]);
     run.assert_code(0);
-    run.assert_stderr_has("differs from the others, as before the run: column t1.own is additional");
+    run.assert_stderr_has(
+        "differs from the others, as before the run: column t1.own is additional",
+    );
     let run = run.json();
     assert_says(
         &tenant(&run, &schemas[1])["notes"][0],
@@ -207,10 +209,9 @@ fn what_somebody_has_made_by_hand_before_is_told_and_halts_only_where_that_is_as
 fn what_was_there_before_is_no_failure_of_a_run_that_carries_on() {
     let (db, schemas, fleet) = fleet_of(4);
     db.execute(&format!("ALTER TABLE {}.t1 ADD COLUMN own int", schemas[1]));
-    let fleet = fleet.probe_migrations(1..=2).set(
-        "rollout.waves",
-        json!([{ "name": "canary", "count": 2 }]),
-    );
+    let fleet = fleet
+        .probe_migrations(1..=2)
+        .set("rollout.waves", json!([{ "name": "canary", "count": 2 }]));
     dies_at(&fleet, "V1", &["migrate"]);
     let run = fleet.json(&["resume"], 0);
     assert_says(
@@ -226,10 +227,7 @@ fn a_wave_that_was_not_compared_is_before_the_next_one_is_touched() {
     for point in ["V1", "V2"] {
         for again in [["resume"], ["migrate"]] {
             let (db, schemas, fleet) = unequal(4);
-            let fleet = fleet.set(
-                "rollout.waves",
-                json!([{ "name": "canary", "count": 2 }]),
-            );
+            let fleet = fleet.set("rollout.waves", json!([{ "name": "canary", "count": 2 }]));
             dies_at(&fleet, point, &["migrate"]);
             let run = fleet.json(&again, 5);
             assert_eq!(run["halted"]["by"], "shapes");
@@ -292,9 +290,9 @@ fn events_tell_of_a_tenant_that_was_done_and_is_not() {
     run.assert_code(5);
     let lines = run.ndjson();
     let of = |event: &str| {
-        lines.iter().position(|line| {
-            line["event"] == event && line["schema"] == schemas[1].as_str()
-        })
+        lines
+            .iter()
+            .position(|line| line["event"] == event && line["schema"] == schemas[1].as_str())
     };
     assert!(of("tenant_finished").expect("done") < of("tenant_differs").expect("and not"));
     let differs = &lines[of("tenant_differs").expect("and not")];
@@ -331,9 +329,7 @@ fn a_signal_ends_a_comparison() {
     dies_at(&fleet, "V1", &["migrate"]);
     let lock = db.hold_lock("LOCK TABLE tenant_0001.orders IN ACCESS EXCLUSIVE MODE");
     let child = fleet.spawn(&["-o", "ndjson", "resume"]);
-    wait_until("tenants are compared", || {
-        child_has_begun(&db)
-    });
+    wait_until("tenants are compared", || child_has_begun(&db));
     child.interrupt();
     let run = child.wait();
     run.assert_code(130);

@@ -1,0 +1,2 @@
+CREATE DOMAIN email_address AS text CHECK (VALUE ~* '^[^@]+@[^@]+\.[^@]+$');
+CREATE TABLE contacts (id bigserial PRIMARY KEY, email email_address, phone text);

@@ -1,0 +1,9 @@
+-- CreateTable
+CREATE TABLE "_PostToUser" (
+    "A" INTEGER NOT NULL,
+    "B" TEXT NOT NULL
+);
+CREATE UNIQUE INDEX "_PostToUser_AB_unique" ON "_PostToUser"("A", "B");
+CREATE INDEX "_PostToUser_B_index" ON "_PostToUser"("B");
+ALTER TABLE "_PostToUser" ADD CONSTRAINT "_PostToUser_A_fkey" FOREIGN KEY ("A") REFERENCES "Post"("id") ON DELETE CASCADE ON UPDATE CASCADE;
+ALTER TABLE "_PostToUser" ADD CONSTRAINT "_PostToUser_B_fkey" FOREIGN KEY ("B") REFERENCES "User"("id") ON DELETE CASCADE ON UPDATE CASCADE;

@@ -1,0 +1,3 @@
+SAVEPOINT before_it;
+ALTER TABLE tasks ADD COLUMN weight int;
+RELEASE SAVEPOINT before_it;

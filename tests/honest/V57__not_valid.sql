@@ -1,0 +1,1 @@
+ALTER TABLE tasks ADD CONSTRAINT weight_positive CHECK (weight > 0) NOT VALID;

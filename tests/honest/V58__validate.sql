@@ -1,0 +1,1 @@
+ALTER TABLE tasks VALIDATE CONSTRAINT weight_positive;

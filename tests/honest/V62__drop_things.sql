@@ -1,0 +1,3 @@
+DROP VIEW settings, labelled;
+DROP FUNCTION task_labels(tasks);
+DROP MATERIALIZED VIEW task_counts;

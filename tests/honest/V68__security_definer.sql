@@ -1,0 +1,2 @@
+CREATE FUNCTION account_names() RETURNS SETOF text LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$ SELECT a.name FROM accounts a $$;
+REVOKE ALL ON FUNCTION account_names() FROM PUBLIC;

@@ -1,0 +1,2 @@
+ALTER TABLE notes REPLICA IDENTITY FULL;
+CLUSTER notes USING notes_pkey;
