@@ -1,6 +1,6 @@
 //! Compares the shapes of tenants when they are done, and says of those that are unlike the others in what.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -193,9 +193,9 @@ impl Comparison {
         if !peers.is_empty() {
             seen.add(self.reader.read_all(&peers, self.retry).await?);
         }
-        let members: HashMap<&TenantId, ()> = members.iter().map(|(id, _)| (id, ())).collect();
+        let members: HashSet<&TenantId> = members.iter().map(|(id, _)| id).collect();
         let outliers = seen.outliers(&self.before).into_iter();
-        let outliers = outliers.filter(|outlier| members.contains_key(&outlier.tenant));
+        let outliers = outliers.filter(|outlier| members.contains(&outlier.tenant));
         Ok(outliers.map(|outlier| self.judge(outlier)).collect())
     }
 

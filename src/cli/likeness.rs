@@ -124,7 +124,7 @@ impl Fleet {
         }
         for id in &compared {
             // since the run that has made it unlike the others, nothing of it is known from before
-            let is_left = before.shapes.get(id).is_none() || left.differs(id);
+            let is_left = !before.shapes.contains_key(*id) || left.differs(id);
             match left.odd(id).filter(|_| is_left) {
                 Some(odd) => before.odd.insert((*id).clone(), odd),
                 None if is_left => before.odd.remove(*id),

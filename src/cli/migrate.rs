@@ -194,18 +194,7 @@ impl Order {
         let known = tenants.ids();
         let reconnect = fleet.config.execution.reconnect_timeout;
         let until = stop.last_call();
-        let planned = looking(reconnect, output, async || {
-            fleet.plan(set, self.target, tenants.clone()).await
-        });
-        let planned = async {
-            let held = restraints::read(fleet, lease.control(), ControlState::Current);
-            let (plan, held) = tokio::try_join!(planned, held)?;
-            if let Some(deed) = &self.deed {
-                return Ok(deed.plan(restraints::apply_to_act(held, plan), set));
-            }
-            restraints::tell_of_idle_windows(fleet, &self.selection, &tenants, output);
-            Ok(restraints::apply(held, self.windows, plan, output))
-        };
+        let planned = self.plan(fleet, (&lease, set), &tenants, output);
         let plan = stop.planning(planned).await?;
         linting::tell(fleet, (set, &plan), self.deed.as_ref(), output);
         let policy = self.policy(fleet, &plan, stop.deadline);
@@ -256,6 +245,27 @@ impl Order {
             ));
         }
         Ok((end.summary, undelivered))
+    }
+
+    /// What is to be done with each tenant, by its history and by what somebody wants of it.
+    async fn plan(
+        &self,
+        fleet: &Fleet,
+        (lease, set): (&Lease, &Arc<MigrationSet>),
+        tenants: &Found,
+        output: &Output,
+    ) -> anyhow::Result<Plan> {
+        let reconnect = fleet.config.execution.reconnect_timeout;
+        let planned = looking(reconnect, output, async || {
+            fleet.plan(set, self.target, tenants.clone()).await
+        });
+        let held = restraints::read(fleet, lease.control(), ControlState::Current);
+        let (plan, held) = tokio::try_join!(planned, held)?;
+        if let Some(deed) = &self.deed {
+            return Ok(deed.plan(restraints::apply_to_act(held, plan), set));
+        }
+        restraints::tell_of_idle_windows(fleet, &self.selection, tenants, output);
+        Ok(restraints::apply(held, self.windows, plan, output))
     }
 
     fn new_run(

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::{attempted, fleet_of, history, run_of, waves};
 use crate::support::{
-    Run, TestDatabase, TestFleet, assert_history_is_truth, assert_reports_truly, assert_says,
-    tenant, tenants, wait_until,
+    Child, TestDatabase, TestFleet, assert_history_is_truth, assert_reports_truly, assert_says,
+    tenant, wait_until,
 };
 
 /// What a process ends with that aborts.
@@ -25,7 +25,7 @@ INSERT INTO probe (version) VALUES (2);
 /// Tenants at version 1, and the file that makes them unequal.
 fn unequal(count: usize) -> (TestDatabase, Vec<String>, TestFleet) {
     let (db, schemas, fleet) = fleet_of(count);
-    let fleet = fleet.migration("V2__orders", UNSCOPED);
+    let fleet = fleet.migration("V2__orders", UNSCOPED).unlinted();
     (db, schemas, fleet.set("execution.concurrency", 1))
 }
 
@@ -43,10 +43,9 @@ fn failure<'a>(document: &'a Value, schema: &str) -> &'a Value {
 
 /// A run that dies at a point.
 fn dies_at(fleet: &TestFleet, point: &str, arguments: &[&str]) {
-    let armed = format!("{point}=return");
-    let run = fleet.fleet_with(arguments, |command| {
-        command.env("FAILPOINTS", armed);
-    });
+    let mut command = fleet.command(arguments);
+    command.env("FAILPOINTS", format!("{point}=return"));
+    let run = Child::spawn(command).wait();
     assert_eq!(run.code(), ABORTED, "{run}");
 }
 
@@ -310,7 +309,7 @@ fn the_end_says_what_differs_and_what_to_do() {
     run.assert_code(5);
     run.assert_stdout_has("constraint orders_check on orders is missing");
     run.assert_stdout_has("fleet verify");
-    assert!(!run.stdout().contains("was rolled back"), "{run}");
+    assert!(!run.stdout.contains("was rolled back"), "{run}");
     let run_of_it = run_of(&fleet.json(&["show"], 0));
     run.assert_stdout_has(&format!("fleet resume {run_of_it}"));
 }
@@ -324,22 +323,14 @@ fn a_signal_ends_a_comparison() {
         .set("verify.after", "every")
         .set("execution.retry.attempts", 1000)
         .set("execution.retry.backoff", "1s");
-    let held = db.hold_lock("SELECT 1");
-    drop(held);
     dies_at(&fleet, "V1", &["migrate"]);
     let lock = db.hold_lock("LOCK TABLE tenant_0001.orders IN ACCESS EXCLUSIVE MODE");
     let child = fleet.spawn(&["-o", "ndjson", "resume"]);
-    wait_until("tenants are compared", || child_has_begun(&db));
+    wait_until("tenants are compared", || {
+        child.stdout_so_far().contains("shapes_compared")
+    });
     child.interrupt();
-    let run = child.wait();
-    run.assert_code(130);
+    child.wait().assert_code(130);
     lock.release();
-    let run: Run = fleet.fleet(&["-o", "json", "resume"]);
-    run.assert_code(4);
-}
-
-fn child_has_begun(db: &TestDatabase) -> bool {
-    db.query_one::<i64>(
-        "SELECT count(*) FROM fleet_control.runs WHERE finished_at IS NULL AND command = 'resume'",
-    ) == 1
+    fleet.fleet(&["resume"]).assert_code(4);
 }
