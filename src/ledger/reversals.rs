@@ -1,17 +1,19 @@
 //! Tenants that were done and are unlike the others: failed all the same. And what is known of how tenants were unlike
 //! the others before their run.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
 
-use super::control::Control;
-use super::queries::tenant_id;
+use super::control::{Control, ControlState};
+use super::queries::{ATTEMPTS, attempt, tenant_id};
 use super::rows::{END_COLUMNS, Parameter, append_attempts, end_row, expect, json};
 use super::{AfterAttempt, AttemptEnd, LedgerError};
 use crate::migration::Version;
+use crate::plan::LastFailure;
 use crate::run::{AttemptNumber, Failure, Outcome, RunId};
 use crate::tenant::TenantId;
 
@@ -92,6 +94,43 @@ pub(super) async fn record_reversals(
 }
 
 impl Control {
+    /// Tenants that were found to be unlike the others, and have not been found to be like them since.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read.
+    pub async fn unlike(
+        &self,
+        state: ControlState,
+    ) -> Result<HashMap<TenantId, LastFailure>, LedgerError> {
+        if state != ControlState::Current {
+            return Ok(HashMap::new());
+        }
+        let rows = self
+            .client()
+            .query(
+                &format!(
+                    "SELECT {ATTEMPTS} FROM run_tenants t JOIN runs r ON r.id = t.run_id \
+                     JOIN attempts a ON a.run_id = t.run_id AND a.database = t.database AND a.schema = t.schema \
+                       AND a.attempt = t.attempts + 1 \
+                     WHERE t.differs AND NOT EXISTS (SELECT FROM run_tenants n JOIN runs later ON later.id = n.run_id \
+                       WHERE n.database = t.database AND n.schema = t.schema AND later.started_at > r.started_at)"
+                ),
+                &[],
+            )
+            .await
+            .map_err(LedgerError::query("read which tenants differ"))?;
+        let unlike = rows.iter().filter_map(|row| {
+            let found = attempt(row)?;
+            let last = LastFailure {
+                run: RunId::new(row.get(0)),
+                at: found.ended_at,
+                failure: found.failure?,
+            };
+            Some((found.tenant, last))
+        });
+        Ok(unlike.collect())
+    }
+
     /// What a run, and those that it carried on, have left of their tenants' shapes: of each the latest.
     ///
     /// # Errors

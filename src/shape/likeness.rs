@@ -310,7 +310,7 @@ mod tests {
         let kept = serde_json::to_value(&past[&id("a")]).unwrap();
         assert_eq!(
             kept.to_string(),
-            r#"[{"change":"additional","kind":"column","table":"t","name":"t.own"}]"#
+            r#"[{"change":"additional","kind":"column","name":"t.own","table":"t"}]"#
         );
         let again: Vec<Oddity> = serde_json::from_value(kept).unwrap();
         assert_eq!(again, past[&id("a")]);
