@@ -155,13 +155,12 @@ impl Fleet {
         if let Needed::Tenants(selection) | Needed::Glance(selection) = needed {
             fleet.check_databases(&selection.filter())?;
         }
-        if let Needed::Whatever = needed {
-            return Ok(fleet);
-        }
+        let is_awaited = !matches!(needed, Needed::Whatever);
         let patience = fleet.config.execution.reconnect_timeout;
         try_join_all(
             fleet
                 .needed()
+                .filter(|_| is_awaited)
                 .map(|(_, open)| reach(open, patience, output)),
         )
         .await?;
