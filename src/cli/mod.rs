@@ -13,6 +13,7 @@ mod failures;
 mod fleet;
 mod gate;
 mod guards;
+mod histories;
 mod hold;
 mod isolation;
 mod lease;
