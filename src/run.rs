@@ -364,6 +364,18 @@ impl Totals {
         }
     }
 
+    /// Takes a tenant's outcome back: it has another one.
+    pub fn uncount(&mut self, outcome: Outcome) {
+        let counted = match outcome {
+            Outcome::Succeeded => &mut self.succeeded,
+            Outcome::UpToDate => &mut self.up_to_date,
+            Outcome::Failed => &mut self.failed,
+            Outcome::Interrupted => &mut self.interrupted,
+            Outcome::Skipped => &mut self.skipped,
+        };
+        *counted = counted.saturating_sub(1);
+    }
+
     /// Tenants that have an outcome.
     pub fn finished(&self) -> u64 {
         self.succeeded + self.up_to_date + self.failed + self.interrupted + self.skipped

@@ -12,6 +12,7 @@ use super::deed::{Deed, What};
 use super::error::Refusal;
 use super::fleet::{Fleet, Needed};
 use super::lease;
+use super::likeness::LeftShapes;
 use super::linting;
 use super::migrate::{Ending, Order};
 use super::open::find_writable;
@@ -230,6 +231,7 @@ impl Commission {
             target,
             concurrency: self.concurrency,
             waves: WaveSource::Nowhere,
+            left_shapes: LeftShapes::default(),
             what_changed: None,
             windows: Windows::Ignored,
             ending: Ending::Told,

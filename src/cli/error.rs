@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 
+use super::compare;
 use super::linting::{LintRefused, REFUSED_HINT};
+use crate::catalog::CatalogError;
 use crate::config::ConfigError;
 use crate::history::HistoryError;
 use crate::inventory::InventoryError;
@@ -444,6 +446,9 @@ pub(super) fn is_transient(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         if let Some(inventory) = cause.downcast_ref::<InventoryError>() {
             return passes(inventory);
+        }
+        if let Some(catalog) = cause.downcast_ref::<CatalogError>() {
+            return compare::is_transient(catalog);
         }
         if let Some(HistoryError::Query { cause, .. }) = cause.downcast_ref::<HistoryError>() {
             return pg::failure_of(cause).class == FailureClass::Transient;

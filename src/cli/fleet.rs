@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::future::try_join_all;
-use tokio_postgres::error::SqlState;
 
 use super::error::Refusal;
+use super::histories::histories_of;
 use super::open::{
     check_writable, connection_url, needs_embedded, reach, session_options, start_embedded,
 };
@@ -24,8 +24,7 @@ use crate::migration::{MigrationSet, Version};
 use crate::migrator::{MigrationSettings, RefineryMigrator, TenantDatabase};
 use crate::pg::{self, EmbeddedLease, Pool, SessionOptions};
 use crate::plan::{self, HistorySnapshot, Plan, VersionColumn};
-use crate::rollout::{DatabaseLimits, RetryPolicy};
-use crate::run::FailureClass;
+use crate::rollout::DatabaseLimits;
 use crate::source;
 use crate::tenant::{DatabaseName, SchemaName, Tenant, TenantFilter, TenantId, TenantPattern};
 
@@ -155,13 +154,12 @@ impl Fleet {
         if let Needed::Tenants(selection) | Needed::Glance(selection) = needed {
             fleet.check_databases(&selection.filter())?;
         }
-        if let Needed::Whatever = needed {
-            return Ok(fleet);
-        }
+        let is_awaited = !matches!(needed, Needed::Whatever);
         let patience = fleet.config.execution.reconnect_timeout;
         try_join_all(
             fleet
                 .needed()
+                .filter(|_| is_awaited)
                 .map(|(_, open)| reach(open, patience, output)),
         )
         .await?;
@@ -465,41 +463,4 @@ impl Fleet {
             newcomers
         }
     }
-}
-
-/// The histories of one database's tenants. Those that somebody had locked are read again, as often as an
-/// attempt at a tenant would be made again.
-async fn histories_of(
-    open: &OpenDatabase,
-    schemas: &[SchemaName],
-    table: &str,
-    retry: RetryPolicy,
-) -> anyhow::Result<HashMap<SchemaName, HistorySnapshot>> {
-    let mut histories = history::read(&open.pool, &open.name, schemas, table).await?;
-    for attempt in 1.. {
-        let locked: Vec<SchemaName> = histories
-            .iter()
-            .filter(|(_, history)| is_locked(history))
-            .map(|(schema, _)| schema.clone())
-            .collect();
-        let pause = retry.pause_after(attempt, fastrand::f64());
-        let (Some(pause), false) = (pause, locked.is_empty()) else {
-            break;
-        };
-        tokio::time::sleep(pause).await;
-        histories.extend(history::read(&open.pool, &open.name, &locked, table).await?);
-    }
-    Ok(histories)
-}
-
-/// Whether somebody stood in the way of reading a history who may be gone by now.
-fn is_locked(history: &HistorySnapshot) -> bool {
-    let HistorySnapshot::Unreadable {
-        sqlstate: Some(code),
-        ..
-    } = history
-    else {
-        return false;
-    };
-    pg::sqlstate_class(&SqlState::from_code(code)) == FailureClass::Transient
 }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::deed::Deed;
 use super::fleet::{Fleet, Found, Needed};
 use super::lease;
+use super::likeness::{Asked, LeftShapes};
 use super::linting;
 use super::open::{find_writable, looking};
 use super::options::{Global, MigrateArguments, Selection};
@@ -24,7 +25,7 @@ use super::started_by;
 use super::waves::{self, Divided, Earlier, WaveSource};
 use crate::ledger::{ControlState, Lease, NewRun, NewRunTenant, Patience, TakeOver};
 use crate::migration::{MigrationSet, Version};
-use crate::plan::{self, Action, HistorySnapshot, Plan};
+use crate::plan::{self, Action, HistorySnapshot, Plan, TenantPlan};
 use crate::report::{self, Reporter, Stepwise};
 use crate::rollout::{Concurrency, Deadline, Pace, Rollout, RolloutEvent, RolloutPolicy, settled};
 use crate::run::{Act, ExitCode, RunId, RunSummary};
@@ -83,7 +84,10 @@ async fn migrate(
     let (lease, tenants) = stop.preparing(prepare).await?;
     // a lower target leaves open what earlier runs were to reach
     let is_whole = arguments.selection.typed().is_none() && target == set.head();
-    let earlier = Earlier::of(&lease, target).await?;
+    let unfinished = lease.control().last_unfinished_run().await?;
+    let earlier = Earlier::of(&lease, unfinished.as_ref(), target).await?;
+    let unfinished = unfinished.map(|run| run.id);
+    let left_shapes = LeftShapes::of(lease.control(), unfinished.as_ref()).await?;
     let order = |round| Order {
         command: "migrate",
         deed: None,
@@ -97,6 +101,7 @@ async fn migrate(
         target,
         concurrency: arguments.running.concurrency,
         waves: WaveSource::Asked(arguments.waves.clone(), earlier.clone()),
+        left_shapes: left_shapes.clone(),
         what_changed: None,
         windows: Windows::unless(arguments.ignore_windows),
         ending: Ending::Told,
@@ -134,6 +139,8 @@ pub(super) struct Order {
     pub(super) concurrency: Option<AtATime>,
     /// Who goes together.
     pub(super) waves: WaveSource,
+    /// How earlier runs have left the tenants' shapes.
+    pub(super) left_shapes: LeftShapes,
     /// What somebody says has changed since the run that is carried on was halted.
     pub(super) what_changed: Option<String>,
     /// Whether tenants are left alone outside of their windows.
@@ -187,27 +194,24 @@ impl Order {
         let known = tenants.ids();
         let reconnect = fleet.config.execution.reconnect_timeout;
         let until = stop.last_call();
-        let planned = looking(reconnect, output, async || {
-            fleet.plan(set, self.target, tenants.clone()).await
-        });
-        let planned = async {
-            let held = restraints::read(fleet, lease.control(), ControlState::Current);
-            let (plan, held) = tokio::try_join!(planned, held)?;
-            if let Some(deed) = &self.deed {
-                return Ok(deed.plan(restraints::apply_to_act(held, plan), set));
-            }
-            restraints::tell_of_idle_windows(fleet, &self.selection, &tenants, output);
-            Ok(restraints::apply(held, self.windows, plan, output))
-        };
+        let planned = self.plan(fleet, (&lease, set), &tenants, output);
         let plan = stop.planning(planned).await?;
         linting::tell(fleet, (set, &plan), self.deed.as_ref(), output);
         let policy = self.policy(fleet, &plan, stop.deadline);
         fleet.warm_up(&plan, &policy.concurrency);
-        let divided = self.waves.divide(fleet, &plan);
+        let mut divided = self.waves.divide(fleet, &plan);
         divided.tell(output);
+        let asking = fleet.ask_likeness(
+            (&plan, set),
+            &mut divided,
+            &self.left_shapes,
+            self.deed.as_ref(),
+            output,
+        );
+        let asked = stop.planning(asking).await?;
         let opened = lease
             .open(
-                &self.new_run(fleet, &plan, set, &divided),
+                &self.new_run(fleet, (&plan, set), &divided, &asked),
                 Patience { reconnect, until },
             )
             .await?;
@@ -224,13 +228,15 @@ impl Order {
             newcomers: Box::pin(fleet.newcomers(&self.selection, known)),
             resumes: self.resumes,
             waves: divided.waves,
+            at_the_end: asked.at_the_end.clone(),
             checker: fleet.checker(),
+            comparer: asked.into_comparer(),
             operator: output.operator(),
             pasts: opened.pasts,
             plan,
         };
         let (events, reporter) = report_to(output, set, (act, self.ending))?;
-        let end = rollout.run(stop.watch.clone(), events).await;
+        let end = Box::pin(rollout.run(stop.watch.clone(), events)).await;
         let undelivered = joined(reporter);
         // the run has its document; what follows is for stderr and the exit code
         if let Some(error) = end.ledger_error {
@@ -241,18 +247,50 @@ impl Order {
         Ok((end.summary, undelivered))
     }
 
-    fn new_run(&self, fleet: &Fleet, plan: &Plan, set: &MigrationSet, divided: &Divided) -> NewRun {
+    /// What is to be done with each tenant, by its history and by what somebody wants of it.
+    async fn plan(
+        &self,
+        fleet: &Fleet,
+        (lease, set): (&Lease, &Arc<MigrationSet>),
+        tenants: &Found,
+        output: &Output,
+    ) -> anyhow::Result<Plan> {
+        let reconnect = fleet.config.execution.reconnect_timeout;
+        let planned = looking(reconnect, output, async || {
+            fleet.plan(set, self.target, tenants.clone()).await
+        });
+        let held = restraints::read(fleet, lease.control(), ControlState::Current);
+        let (plan, held) = tokio::try_join!(planned, held)?;
+        if let Some(deed) = &self.deed {
+            return Ok(deed.plan(restraints::apply_to_act(held, plan), set));
+        }
+        restraints::tell_of_idle_windows(fleet, &self.selection, tenants, output);
+        Ok(restraints::apply(held, self.windows, plan, output))
+    }
+
+    fn new_run(
+        &self,
+        fleet: &Fleet,
+        (plan, set): (&Plan, &MigrationSet),
+        divided: &Divided,
+        asked: &Asked,
+    ) -> NewRun {
         let numbers = waves::numbers(&divided.waves);
+        let there = asked.there(divided);
+        let is_of_run = |tenant: &&TenantPlan| {
+            tenant.action != Action::UpToDate || there.contains(&tenant.tenant.id)
+        };
         let tenants = plan
             .tenants
             .iter()
-            .filter(|tenant| tenant.action != Action::UpToDate)
+            .filter(is_of_run)
             .map(|tenant| NewRunTenant {
                 tenant: tenant.tenant.id.clone(),
                 from: tenant.from,
                 settled: settled(tenant)
                     .map(|result| (result.outcome, result.reason.unwrap_or_default())),
                 wave: numbers.get(&tenant.tenant.id).copied(),
+                odd: asked.odd(&tenant.tenant.id),
             })
             .collect::<Vec<_>>();
         NewRun {

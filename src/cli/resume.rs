@@ -7,6 +7,7 @@ use anyhow::Context;
 use super::error::Refusal;
 use super::fleet::{Fleet, Found, Needed};
 use super::lease;
+use super::likeness::LeftShapes;
 use super::linting;
 use super::migrate::{Ending, Order};
 use super::open::find_writable;
@@ -56,17 +57,19 @@ async fn resume(
         let what_changed =
             may_go_on(lease.control(), &run, &waves, &set, arguments, output).await?;
         let left = lease.control().unfinished_tenants(&run.id).await?;
+        let shapes = LeftShapes::of(lease.control(), Some(&run.id)).await?;
         let tenants = find_writable(fleet, &arguments.selection, output).await?;
         let halted = (waves, what_changed);
-        Ok(Some((lease, run, left, tenants, halted)))
+        Ok(Some((lease, run, (left, shapes), tenants, halted)))
     };
     let prepared = stop.preparing(prepare).await?;
-    let Some((lease, run, left, tenants, (waves, what_changed))) = prepared else {
+    let Some((lease, run, (left, left_shapes), tenants, (waves, what_changed))) = prepared else {
         return nothing_to_resume(output);
     };
     let target = plan::resolve_target(&set, run.target)
         .with_context(|| format!("run {} cannot be carried on with these files", run.id))?;
-    let (tenants, left_out) = select(tenants, left);
+    let to_compare = left_shapes.to_compare(fleet, &waves, &left);
+    let (tenants, left_out) = select(tenants, left, &to_compare);
     if let Some(names) = left_out.names() {
         if tenants.selected.is_empty() {
             return Err(Refusal::NothingLeftHere {
@@ -91,6 +94,7 @@ async fn resume(
         target,
         concurrency: arguments.running.concurrency,
         waves: WaveSource::Left(waves),
+        left_shapes,
         what_changed,
         windows: Windows::unless(arguments.ignore_windows),
         ending: Ending::Told,
@@ -134,7 +138,8 @@ async fn may_go_on(
     let Some(halt) = run.halt.as_ref().filter(|halt| halt.by != "gate") else {
         return Ok(said);
     };
-    if said.is_some() || run.set_fingerprint != set.fingerprint() {
+    // what was done by hand shows when the tenants are compared again, before anybody else is touched
+    if said.is_some() || halt.by == "shapes" || run.set_fingerprint != set.fingerprint() {
         return Ok(said);
     }
     if let Some(act) = control.act_since(&run.id).await? {
@@ -212,13 +217,14 @@ impl LeftOut {
     }
 }
 
-/// The tenants that the run left, as far as the fleet has them and the command line selects them.
-fn select(found: Found, left: Vec<TenantId>) -> (Found, LeftOut) {
+/// The tenants that the run left, and those that they are to be compared with, as far as the fleet has them and the
+/// command line selects them.
+fn select(found: Found, left: Vec<TenantId>, to_compare: &HashSet<TenantId>) -> (Found, LeftOut) {
     let mut left: HashSet<TenantId> = left.into_iter().collect();
     let (selected, done): (Vec<Tenant>, Vec<Tenant>) = found
         .selected
         .into_iter()
-        .partition(|tenant| left.remove(&tenant.id));
+        .partition(|tenant| left.remove(&tenant.id) || to_compare.contains(&tenant.id));
     let mut others = found.others;
     others.extend(done);
     let mut left: Vec<TenantId> = left.into_iter().collect();

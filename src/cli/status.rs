@@ -42,7 +42,10 @@ async fn show(
     let plan = restraints::apply(held, Windows::Observed, plan, output);
     let has_ledger = state != ControlState::Missing;
     let view = if has_ledger {
-        control.view(&unsettled(&plan)).await?
+        LedgerView {
+            unlike: control.unlike(state).await?,
+            ..control.view(&unsettled(&plan)).await?
+        }
     } else {
         LedgerView::default()
     };

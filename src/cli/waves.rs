@@ -1,7 +1,7 @@
 //! Which tenants of a run go together: by the config and the command line, or as the run has it that is carried on.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::error::Refusal;
 use super::fleet::{Fleet, Found};
@@ -9,15 +9,18 @@ use super::options::WaveArguments;
 use super::output::Output;
 use crate::check::{CheckedDatabase, WaveChecker};
 use crate::config;
-use crate::ledger::{Lease, LedgerError, LeftWave, NewRunWave};
+use crate::ledger::{Lease, LedgerError, LeftWave, NewRunWave, RunRecord};
 use crate::migration::Version;
 use crate::plan::{self, Action, Plan, Wave, WaveRule, WaveSelector, WaveSize};
-use crate::rollout::{Checker, RolloutWave};
+use crate::rollout::{Checker, Likeness, RolloutWave};
 use crate::run::{RunId, WaveGate, WaveNumber, WaveState, WaveTerms};
 use crate::tenant::{Tenant, TenantId};
 
 /// A run over no more tenants than that has no canary of its own accord.
 const SMALL_RUN: usize = 20;
+
+/// So many tenants of a canary go one after the other.
+const FEW: u32 = 3;
 
 /// The name of a first wave that only has a size.
 const CANARY: &str = "canary";
@@ -41,17 +44,18 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// Those of the last run to that target, where it had any.
+    /// Those of the last run that came to no end, where it was to that target and had any.
     pub(super) async fn of(
         lease: &Lease,
+        unfinished: Option<&RunRecord>,
         target: Option<Version>,
     ) -> Result<Option<Self>, LedgerError> {
-        let Some(run) = lease.control().last_unfinished_run().await? else {
+        let Some(run) = unfinished.filter(|run| run.target == target) else {
             return Ok(None);
         };
         let waves = lease.control().left_waves(&run.id).await?;
-        let is_same = run.target == target && !waves.is_empty();
-        Ok(is_same.then_some(Self { run: run.id, waves }))
+        let run = run.id.clone();
+        Ok((!waves.is_empty()).then_some(Self { run, waves }))
     }
 
     /// Whether the waves that are asked for are these.
@@ -169,7 +173,11 @@ fn canary(tenants: NonZeroU32) -> WaveRule {
             size: WaveSize::Tenants(tenants),
             ..WaveSelector::default()
         },
-        terms: WaveTerms::named(CANARY),
+        terms: WaveTerms {
+            // what one tenant leaves must be there for the next
+            concurrency: NonZeroUsize::new(1).filter(|_| tenants.get() <= FEW),
+            ..WaveTerms::named(CANARY)
+        },
     }
 }
 
@@ -238,6 +246,7 @@ fn asked(config: &config::Rollout, arguments: &WaveArguments, plan: &Plan) -> Ve
         },
         terms: wave.terms,
         tenants: wave.tenants,
+        likeness: Likeness::default(),
         state: WaveState::Pending,
         approved_by: None,
     });
@@ -262,6 +271,7 @@ fn carried_on(left: &[LeftWave], plan: &Plan) -> Vec<RolloutWave> {
                 .cloned()
                 .collect(),
             members: wave.members.clone(),
+            likeness: Likeness::default(),
             state: wave.record.state,
             approved_by: wave.record.approved_by.clone(),
         })
@@ -287,11 +297,13 @@ pub(super) fn records(waves: &[RolloutWave]) -> Vec<NewRunWave> {
 
 /// In which wave each tenant is.
 pub(super) fn numbers(waves: &[RolloutWave]) -> HashMap<&TenantId, WaveNumber> {
-    let of = |wave: &'_ RolloutWave| wave.number;
-    waves
-        .iter()
-        .flat_map(|wave| wave.tenants.iter().map(move |tenant| (tenant, of(wave))))
-        .collect()
+    let mut numbers = HashMap::new();
+    for wave in waves {
+        let there = wave.likeness.there.iter().map(|(tenant, _)| tenant);
+        let members = wave.tenants.iter().chain(there);
+        numbers.extend(members.map(|tenant| (tenant, wave.number)));
+    }
+    numbers
 }
 
 impl Fleet {

@@ -166,12 +166,14 @@ pub(super) struct Rollout {
 #[serde(
     deny_unknown_fields,
     default,
-    expecting = "a mapping with keys such as `exclude`"
+    expecting = "a mapping with keys such as `after`"
 )]
 pub(super) struct Verify {
     pub(super) grants: Text,
     pub(super) comments: Text,
     pub(super) exclude: Option<Vec<Text>>,
+    pub(super) after: Text,
+    pub(super) drift: Text,
 }
 
 #[derive(Default, Deserialize)]

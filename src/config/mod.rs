@@ -66,7 +66,7 @@ pub struct Config {
     pub rollout: Rollout,
     /// How migrations are judged before they are run.
     pub lint: Lint,
-    /// What makes tenants equal.
+    /// What makes tenants equal, and when that is looked at.
     pub verify: Verify,
 }
 
@@ -224,7 +224,7 @@ pub struct Lint {
     pub tenant_column: Option<String>,
 }
 
-/// What makes tenants equal.
+/// What makes tenants equal, and when that is looked at.
 #[derive(Clone, Debug)]
 pub struct Verify {
     /// Whether grants belong to a tenant's shape.
@@ -233,6 +233,28 @@ pub struct Verify {
     pub comments: bool,
     /// Tenants that may differ from the others.
     pub exclude: Vec<TenantPattern>,
+    /// After which waves of a run tenants are compared.
+    pub after: VerifyAfter,
+    /// What becomes of a tenant that differed before the run already.
+    pub drift: Drift,
+}
+
+/// After which waves of a run tenants are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyAfter {
+    /// After the first.
+    Canary,
+    /// After each, and at the end of a run without waves.
+    Every,
+}
+
+/// What becomes of a tenant that differed from the others before the run already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drift {
+    /// It is told.
+    Tell,
+    /// It fails.
+    Fail,
 }
 
 impl Config {

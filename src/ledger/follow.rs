@@ -178,7 +178,7 @@ impl Control {
             .client()
             .query(
                 &format!(
-                    "SELECT {ATTEMPTS}, t.state = 'finished' AND t.attempts = a.attempt AS is_last, \
+                    "SELECT {ATTEMPTS}, t.state = 'finished' AND t.attempts <= a.attempt AS is_last, \
                        t.from_version, t.to_version, a.ended_at::text AS ended \
                      FROM attempts a JOIN run_tenants t USING (run_id, database, schema) \
                      WHERE a.run_id = $1 AND a.ended_at > $2::text::timestamptz \

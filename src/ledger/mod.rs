@@ -12,6 +12,7 @@ mod past;
 mod queries;
 mod reconcile;
 mod records;
+mod reversals;
 mod rows;
 mod run;
 mod waves;
@@ -30,6 +31,7 @@ pub use records::{
     AttemptRecord, HaltRecord, Past, RunDetail, RunEventRecord, RunRecord, RunState,
     RunTenantRecord, WaveRecord,
 };
+pub use reversals::{LeftShape, Reversal};
 pub use run::{NewRun, NewRunTenant, Opened, Patience, PgLedger, TakeOver};
 pub use waves::{LeftWave, NewRunWave, WaveEntry};
 
@@ -59,6 +61,8 @@ pub trait Ledger: Send + 'static {
 pub struct Entries {
     /// Attempts that have ended.
     pub ended: Vec<AttemptEnd>,
+    /// Tenants that were done and have failed all the same.
+    pub reversals: Vec<Reversal>,
     /// Tenants that will be worked on.
     pub claims: Vec<Claim>,
     /// What has happened beside.

@@ -1,6 +1,7 @@
 //! What is written of a run, as rows: one statement for all of them.
 
 use serde::Serialize;
+use serde_json::Value;
 use tokio_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -19,6 +20,7 @@ pub(super) struct TenantRow<'a> {
     from_version: Option<Version>,
     reason: Option<&'a str>,
     wave: Option<WaveNumber>,
+    odd: Option<&'a Value>,
 }
 
 #[derive(Serialize)]
@@ -29,7 +31,7 @@ struct ClaimRow<'a> {
 }
 
 #[derive(Serialize)]
-struct EndRow<'a> {
+pub(super) struct EndRow<'a> {
     database: &'a str,
     schema: &'a str,
     attempt: u32,
@@ -56,7 +58,7 @@ struct EndRow<'a> {
     notes: &'a [String],
 }
 
-const END_COLUMNS: &str = "database text, schema text, attempt int, state text, outcome text, \
+pub(super) const END_COLUMNS: &str = "database text, schema text, attempt int, state text, outcome text, \
     run_outcome text, version bigint, duration_ms bigint, last_duration_ms bigint, last_migrations int, reason text, applied text[], migration text, \
     statement int, line int, line_column int, sqlstate text, class text, message text, detail text, hint text, context text, blocked_by text, notes text[]";
 
@@ -76,6 +78,7 @@ pub(super) fn tenant_row(new: &NewRunTenant) -> TenantRow<'_> {
         from_version: new.from,
         reason,
         wave: new.wave,
+        odd: new.odd.as_ref(),
     }
 }
 
@@ -95,6 +98,7 @@ pub(super) async fn record_closing(
             from_version: left.version,
             reason: Some(&left.reason),
             wave: None,
+            odd: None,
         })
         .collect();
     let left = json(&left);
@@ -136,13 +140,7 @@ pub(super) async fn record_ended(
     }
     let action = "record attempts";
     let rows = json(&ended.iter().map(end_row).collect::<Vec<_>>());
-    let attempts = format!(
-        "INSERT INTO attempts (run_id, database, schema, attempt, duration_ms, outcome, applied, migration, \
-           statement, line, line_column, sqlstate, class, message, detail, hint, context, blocked_by, notes) \
-         SELECT $1, database, schema, attempt, duration_ms, outcome, applied, migration, \
-           statement, line, line_column, sqlstate, class, message, detail, hint, context, blocked_by, notes \
-         FROM jsonb_to_recordset($2::text::jsonb) AS r({END_COLUMNS})"
-    );
+    let attempts = append_attempts();
     let run_tenants = format!(
         "UPDATE run_tenants t SET state = r.state, outcome = r.run_outcome, \
            to_version = coalesce(r.version, t.to_version), \
@@ -170,6 +168,17 @@ pub(super) async fn record_ended(
     let written = attempted.and(updated).and_then(|n| known.map(|_| n));
     let updated = written.map_err(LedgerError::query(action))?;
     expect(updated, ended.len(), run, "recording attempts")
+}
+
+/// Appends the rows of `$2`.
+pub(super) fn append_attempts() -> String {
+    format!(
+        "INSERT INTO attempts (run_id, database, schema, attempt, duration_ms, outcome, applied, migration, \
+           statement, line, line_column, sqlstate, class, message, detail, hint, context, blocked_by, notes) \
+         SELECT $1, database, schema, attempt, duration_ms, outcome, applied, migration, \
+           statement, line, line_column, sqlstate, class, message, detail, hint, context, blocked_by, notes \
+         FROM jsonb_to_recordset($2::text::jsonb) AS r({END_COLUMNS})"
+    )
 }
 
 pub(super) async fn record_claims(
@@ -202,7 +211,7 @@ pub(super) async fn record_claims(
     expect(claimed, claims.len(), run, "claiming tenants")
 }
 
-fn expect(
+pub(super) fn expect(
     written: u64,
     wanted: usize,
     run: &RunId,
@@ -218,7 +227,7 @@ fn expect(
     }
 }
 
-fn end_row(end: &AttemptEnd) -> EndRow<'_> {
+pub(super) fn end_row(end: &AttemptEnd) -> EndRow<'_> {
     let failure = end.failure.as_ref();
     let (state, run_outcome) = match end.then {
         AfterAttempt::Done => ("finished", Some(end.outcome.as_str())),

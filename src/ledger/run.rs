@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::Instant;
 use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
@@ -11,6 +12,7 @@ use tokio_postgres::types::Type;
 use super::acts::{NewAct, record_act};
 use super::events::record_events;
 use super::lease::{self, Lease};
+use super::reversals::record_reversals;
 use super::rows::{
     Parameter, TenantRow, catch_up, json, record_claims, record_closing, record_ended, tenant_row,
 };
@@ -83,6 +85,8 @@ pub struct NewRunTenant {
     pub settled: Option<(Outcome, String)>,
     /// Its wave, where there are any.
     pub wave: Option<WaveNumber>,
+    /// How it differs from the others already, where that was asked and it does.
+    pub odd: Option<Value>,
 }
 
 /// A run that was opened.
@@ -233,10 +237,10 @@ async fn fill(
     let rows = json(&rows);
     let run_tenants: [Parameter; 2] = [(&run.as_str(), Type::TEXT), (&rows, Type::TEXT)];
     let tenants = tx.client().execute_typed(
-        "INSERT INTO run_tenants (run_id, database, schema, state, outcome, from_version, to_version, reason, wave) \
-         SELECT $1, database, schema, state, outcome, from_version, from_version, reason, wave \
+        "INSERT INTO run_tenants (run_id, database, schema, state, outcome, from_version, to_version, reason, wave, odd) \
+         SELECT $1, database, schema, state, outcome, from_version, from_version, reason, wave, odd \
          FROM jsonb_to_recordset($2::text::jsonb) \
-           AS r(database text, schema text, state text, outcome text, from_version bigint, reason text, wave int)",
+           AS r(database text, schema text, state text, outcome text, from_version bigint, reason text, wave int, odd jsonb)",
         &run_tenants,
     );
     let has_pending = new.tenants.iter().any(|tenant| tenant.settled.is_none());
@@ -401,17 +405,19 @@ impl PgLedger {
         let by_key = tx.batch_execute(BY_KEY);
         let approved = match write {
             Write::Entries(entries) => {
-                let (by_key, fenced, ended, claimed, happened, waves, approved) = tokio::join!(
+                let (by_key, fenced, ended, reversed, claimed, happened, waves, approved) = tokio::join!(
                     by_key,
                     fenced,
                     record_ended(&tx, &run, &entries.ended),
+                    record_reversals(&tx, &run, &entries.reversals),
                     record_claims(&tx, &run, &entries.claims),
                     record_events(&tx, &run, &entries.events),
                     record_waves(&tx, &run, &entries.waves),
                     approval(&tx, &run, entries.awaits)
                 );
                 by_key.map_err(LedgerError::query(action))?;
-                fenced.and(ended).and(claimed).and(happened).and(waves)?;
+                fenced.and(ended).and(reversed).and(claimed)?;
+                happened.and(waves)?;
                 approved?
             }
             Write::Closing(closing) => {

@@ -18,6 +18,8 @@ pub struct LedgerView {
     pub in_progress: HashMap<TenantId, RunId>,
     /// Tenants whose last attempt was cut off.
     pub interrupted: HashMap<TenantId, RunId>,
+    /// Tenants that were found to be unlike the others, and not to be like them since.
+    pub unlike: HashMap<TenantId, LastFailure>,
 }
 
 /// A failure with its place in the ledger.
@@ -145,16 +147,19 @@ fn status_row(plan: &super::TenantPlan, ledger: &LedgerView) -> StatusRow {
         Action::Hold(held) => (Some(held.to_string()), None),
         Action::UpToDate | Action::Migrate(_) => (None, None),
     };
-    // the history is the truth: a tenant at head has no failure left, whatever the ledger says
-    let last_failure = (plan.action != Action::UpToDate)
-        .then(|| ledger.failures.get(id).cloned())
-        .flatten();
+    // the history is the truth: a tenant at head has no failure left, whatever the ledger says, but that it is
+    // unlike the others
+    let failures = match plan.action {
+        Action::UpToDate => &ledger.unlike,
+        _ => &ledger.failures,
+    };
+    let last_failure = failures.get(id).cloned();
     let state = match &plan.action {
         _ if ledger.in_progress.contains_key(id) => TenantState::InProgress,
         Action::Refuse(_) => TenantState::Refused,
         Action::Hold(_) => TenantState::Held,
+        Action::UpToDate | Action::Migrate(_) if last_failure.is_some() => TenantState::Failed,
         Action::UpToDate => TenantState::UpToDate,
-        Action::Migrate(_) if last_failure.is_some() => TenantState::Failed,
         Action::Migrate(_) if ledger.interrupted.contains_key(id) => TenantState::Interrupted,
         Action::Migrate(_) => TenantState::Pending,
     };

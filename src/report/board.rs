@@ -102,13 +102,21 @@ impl Board {
             | RolloutEvent::TenantPutOff { tenant } => self.end(tenant),
             RolloutEvent::TenantFinished { result, .. } => self.end(&result.tenant),
             RolloutEvent::WaveStarted { wave } => self.wave = Some(clean(&wave.name)),
+            RolloutEvent::ShapesCompared {
+                wave: Some(wave), ..
+            } => {
+                self.between(&wave.name, "is compared");
+            }
             RolloutEvent::WaveSoaking { wave, .. } => self.between(&wave.name, "soaks"),
             RolloutEvent::WaveChecking { wave } => self.between(&wave.name, "is checked"),
             RolloutEvent::ApprovalAwaited { wave, .. } => {
                 self.between(&wave.name, "awaits approval");
             }
             RolloutEvent::WaveFinished { .. } => self.wave = None,
-            RolloutEvent::CancelBegun { .. }
+            RolloutEvent::ShapesCompared { wave: None, .. }
+            | RolloutEvent::TenantDiffers { .. }
+            | RolloutEvent::DifferenceKnown { .. }
+            | RolloutEvent::CancelBegun { .. }
             | RolloutEvent::DeadlineNear { .. }
             | RolloutEvent::DatabaseLost { .. }
             | RolloutEvent::DatabaseBack { .. }

@@ -126,6 +126,20 @@ enum Line<'a> {
         result: TenantRow<'a>,
         totals: Totals,
     },
+    ShapesCompared {
+        wave: Option<&'a str>,
+        tenants: usize,
+    },
+    TenantDiffers {
+        #[serde(flatten)]
+        result: TenantRow<'a>,
+        totals: Totals,
+    },
+    DifferenceKnown {
+        #[serde(flatten)]
+        tenant: TenantKey<'a>,
+        note: &'a str,
+    },
     DeadlineNear {
         left_ms: u64,
         tenants: usize,
@@ -141,18 +155,6 @@ enum Line<'a> {
 
 fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
     let line = match event {
-        RolloutEvent::RunStarted { .. }
-        | RolloutEvent::CancelBegun { .. }
-        | RolloutEvent::DeadlineNear { .. }
-        | RolloutEvent::DatabaseLost { .. }
-        | RolloutEvent::DatabaseBack { .. }
-        | RolloutEvent::DatabaseGivenUp { .. }
-        | RolloutEvent::ConnectionsShort { .. }
-        | RolloutEvent::MeasureUnseen { .. } => {
-            let line = opening_line(event).or_else(|| stop_line(event));
-            let line = line.or_else(|| database_line(event));
-            return line.map_or(Ok(()), |line| write_document(out, &line));
-        }
         RolloutEvent::AttemptStarted {
             tenant,
             attempt,
@@ -197,6 +199,12 @@ fn write_event(out: &mut dyn Write, event: &RolloutEvent) -> io::Result<()> {
         }
         RolloutEvent::RunFinished { summary } => {
             return write_document(out, &run_document(summary));
+        }
+        _ => {
+            let line = opening_line(event).or_else(|| stop_line(event));
+            let line = line.or_else(|| database_line(event));
+            let line = line.or_else(|| shape_line(event));
+            return line.map_or(Ok(()), |line| write_document(out, &line));
         }
     };
     write_document(out, &line)
@@ -257,6 +265,24 @@ fn stop_line(event: &RolloutEvent) -> Option<Line<'_>> {
             left_ms: milliseconds(*left),
             tenants: *tenants,
             in_flight: *in_flight,
+        },
+        _ => return None,
+    })
+}
+
+fn shape_line(event: &RolloutEvent) -> Option<Line<'_>> {
+    Some(match event {
+        RolloutEvent::ShapesCompared { wave, tenants } => Line::ShapesCompared {
+            wave: wave.as_ref().map(|wave| wave.name.as_str()),
+            tenants: *tenants,
+        },
+        RolloutEvent::TenantDiffers { result, totals } => Line::TenantDiffers {
+            result: TenantRow::of(result),
+            totals: *totals,
+        },
+        RolloutEvent::DifferenceKnown { tenant, note } => Line::DifferenceKnown {
+            tenant: TenantKey::of(tenant),
+            note,
         },
         _ => return None,
     })

@@ -28,6 +28,7 @@ pub(super) struct Notices {
     verbosity: Verbosity,
     failures: u32,
     retries: u32,
+    known: u32,
     /// Databases that are throttled, and whether it was said that they are paused.
     throttled: HashMap<DatabaseName, bool>,
     /// What the run is where it is none that migrates.
@@ -41,6 +42,7 @@ impl Notices {
             verbosity,
             failures: 0,
             retries: 0,
+            known: 0,
             throttled: HashMap::new(),
             act: None,
         }
@@ -52,21 +54,12 @@ impl Notices {
             RolloutEvent::RunStarted { to_migrate, .. } if *to_migrate > 0 => {
                 opening(event, self.act)
             }
-            RolloutEvent::AttemptFailedWillRetry {
-                tenant,
-                attempt,
-                failure,
-                retry_in,
-            } => {
-                self.retries += 1;
-                let text = format!(
-                    "↻ {tenant}: attempt {attempt} failed{}; again in {}",
-                    cause(failure),
-                    duration(*retry_in)
-                );
-                self.listed(self.retries, Tone::Warning, &text, "retries")
+            RolloutEvent::AttemptFailedWillRetry { .. } => self.retried(event),
+            RolloutEvent::TenantFinished { result, .. }
+            | RolloutEvent::TenantDiffers { result, .. } => self.finished(result),
+            RolloutEvent::DifferenceKnown { .. } | RolloutEvent::ShapesCompared { .. } => {
+                self.shapes(event)
             }
-            RolloutEvent::TenantFinished { result, .. } => self.finished(result),
             RolloutEvent::CancelBegun {
                 reason,
                 signal,
@@ -107,6 +100,46 @@ impl Notices {
             | RolloutEvent::AttemptStarted { .. }
             | RolloutEvent::TenantPutOff { .. }
             | RolloutEvent::RunFinished { .. } => None,
+        }
+    }
+
+    fn retried(&mut self, event: &RolloutEvent) -> Option<String> {
+        let RolloutEvent::AttemptFailedWillRetry {
+            tenant,
+            attempt,
+            failure,
+            retry_in,
+        } = event
+        else {
+            return None;
+        };
+        self.retries += 1;
+        let text = format!(
+            "↻ {tenant}: attempt {attempt} failed{}; again in {}",
+            cause(failure),
+            duration(*retry_in)
+        );
+        self.listed(self.retries, Tone::Warning, &text, "retries")
+    }
+
+    /// Whether tenants are alike.
+    fn shapes(&mut self, event: &RolloutEvent) -> Option<String> {
+        match event {
+            RolloutEvent::DifferenceKnown { tenant, note } => {
+                self.known += 1;
+                let text = format!("! {tenant}: {}", clean(note));
+                self.listed(self.known, Tone::Warning, &text, "known differences")
+            }
+            RolloutEvent::ShapesCompared { wave, tenants }
+                if self.verbosity == Verbosity::Verbose =>
+            {
+                let of = wave.as_ref().map(|wave| clean(&wave.name));
+                let of = of.map_or_else(String::new, |name| format!(" of wave {name}"));
+                let tenants = count(*tenants, "tenant");
+                let text = format!("- comparing the shapes of {tenants}{of}");
+                Some(self.style.paint(Tone::Secondary, &text))
+            }
+            _ => None,
         }
     }
 

@@ -70,7 +70,8 @@ impl Pace {
     pub(super) fn apply(&mut self, event: &RolloutEvent, now: Instant) {
         self.eta.apply(event, now);
         match event {
-            RolloutEvent::TenantFinished { totals, .. } => self.totals = *totals,
+            RolloutEvent::TenantFinished { totals, .. }
+            | RolloutEvent::TenantDiffers { totals, .. } => self.totals = *totals,
             RolloutEvent::CancelBegun { .. } | RolloutEvent::DeadlineNear { .. } => {
                 self.stopping = true;
             }

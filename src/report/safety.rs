@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::wording::{clean, verb};
-use crate::migration::{MigrationSet, TransactionMode};
-use crate::run::{Failure, FailureClass, RunSummary};
+use crate::migration::{MigrationSet, TransactionMode, Version};
+use crate::run::{Failure, FailureClass, RunSummary, TenantResult};
 
 /// The migrations that run statement by statement, outside a transaction: what such a file did
 /// before it failed stays.
@@ -31,10 +31,14 @@ impl Stepwise {
 
 /// What the failures of a run left behind, in a sentence; None where nothing failed or was cut off.
 pub(super) fn sentence(run: &RunSummary, stepwise: &Stepwise) -> Option<String> {
-    if run.totals.failed == 0 && run.totals.interrupted == 0 {
+    let undone = |t: &&TenantResult| t.failure.is_some() && !is_in_place(t);
+    if run.totals.interrupted == 0 && !run.tenants.iter().any(|t| undone(&t)) {
         return None;
     }
-    let failures = || run.tenants.iter().filter_map(|t| t.failure.as_ref());
+    let failures = || {
+        let tenants = run.tenants.iter().filter(undone);
+        tenants.filter_map(|t| t.failure.as_ref())
+    };
     let partly: BTreeSet<&str> = failures()
         .filter(|failure| stepwise.contains(failure))
         .filter_map(|failure| failure.migration.as_deref())
@@ -60,6 +64,24 @@ pub(super) fn sentence(run: &RunSummary, stepwise: &Stepwise) -> Option<String> 
     } else {
         "Nothing is half applied.".to_owned()
     })
+}
+
+/// Whether the migration that a tenant has failed at is applied all the same: the tenant is unlike the others.
+pub(super) fn is_in_place(tenant: &TenantResult) -> bool {
+    let stem = tenant.failure.as_ref().and_then(|f| f.migration.as_deref());
+    stem.is_some_and(|stem| is_version(stem, tenant.to))
+}
+
+/// Whether a stem is that of this version.
+fn is_version(stem: &str, version: Option<Version>) -> bool {
+    let of_stem = || {
+        stem.strip_prefix(['V', 'U'])?
+            .split("__")
+            .next()?
+            .parse()
+            .ok()
+    };
+    version.is_some() && of_stem() == version
 }
 
 /// Whether the server may have committed after all: the connection ended without its answer.

@@ -213,7 +213,12 @@ fn tally(run: &RunSummary) -> String {
 /// What the other tenants say about a migration that failed: is it the file, or are these odd.
 fn note(run: &RunSummary, group: &FailureGroup) -> Option<String> {
     let stem = group.example.migration.as_deref()?;
-    if group.example.class != FailureClass::Permanent {
+    let is_in_place = || {
+        let mut tenants = run.tenants.iter();
+        let first = tenants.find(|t| Some(&t.tenant) == group.tenants.first());
+        first.is_some_and(safety::is_in_place)
+    };
+    if group.example.class != FailureClass::Permanent || is_in_place() {
         return None;
     }
     let passed = run.tenants.iter().filter(|t| has_applied(t, stem)).count();

@@ -94,6 +94,13 @@ pub(super) fn after_halt(halt: &Halt, run: &RunId) -> Vec<(String, String)> {
             ),
             resume("then goes on; tenants that are done are not touched again"),
         ],
+        Halt::Shapes { .. } => vec![
+            (
+                "fleet verify".to_owned(),
+                "in what they differ, and how to mend it".to_owned(),
+            ),
+            resume("compares them again before it goes on"),
+        ],
         Halt::Budget { .. }
         | Halt::WaveBudget { .. }
         | Halt::BadMigration(_)

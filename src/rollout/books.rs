@@ -11,7 +11,7 @@ use super::dispatcher::Dispatcher;
 use super::queue::Job;
 use super::tally::Stopped;
 use crate::ledger::{
-    AttemptEnd, Claim, Closing, Entries, Ledger, LedgerError, Left, RunEvent, WaveEntry,
+    AttemptEnd, Claim, Closing, Entries, Ledger, LedgerError, Left, Reversal, RunEvent, WaveEntry,
 };
 use crate::migrator::TenantMigrator;
 use crate::run::{Approval, CancelReason};
@@ -39,6 +39,8 @@ pub(super) struct Books<L> {
     error: Option<LedgerError>,
     /// Attempts that have ended.
     pub(super) unwritten: Vec<AttemptEnd>,
+    /// Tenants that were done and have failed all the same.
+    pub(super) reversals: Vec<Reversal>,
     /// What has happened to the run beside its tenants. It costs no write of its own.
     pub(super) events: Vec<RunEvent>,
     /// Where the waves are.
@@ -54,6 +56,7 @@ impl<L: Ledger> Books<L> {
             ledger: Some(ledger),
             error: None,
             unwritten: Vec::new(),
+            reversals: Vec::new(),
             events: Vec::new(),
             waves: Vec::new(),
             last_write: Instant::now(),
@@ -63,7 +66,18 @@ impl<L: Ledger> Books<L> {
 
     /// Whether nothing waits to be written that still can be.
     pub(super) fn is_written(&self) -> bool {
-        (self.unwritten.is_empty() && self.waves.is_empty()) || self.ledger.is_none()
+        !self.has_news() || self.ledger.is_none()
+    }
+
+    /// Whether something is to be written that does not wait for something else.
+    fn has_news(&self) -> bool {
+        let Self {
+            unwritten,
+            reversals,
+            waves,
+            ..
+        } = self;
+        !(unwritten.is_empty() && reversals.is_empty() && waves.is_empty())
     }
 
     /// Closes the run. Answers why it was not recorded to its end, where it was not.
@@ -91,7 +105,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             Vec::new()
         };
         let since = self.books.last_write.elapsed();
-        let has_news = !self.books.unwritten.is_empty() || !self.books.waves.is_empty();
+        let has_news = self.books.has_news();
         let awaits = self.waves.awaits();
         let flush = (has_news
             && (since >= FLUSH_EVERY || self.flights.is_empty() || !claims.is_empty()))
@@ -101,6 +115,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         }
         let entries = Entries {
             ended: std::mem::take(&mut self.books.unwritten),
+            reversals: std::mem::take(&mut self.books.reversals),
             events: std::mem::take(&mut self.books.events),
             waves: std::mem::take(&mut self.books.waves),
             awaits,
@@ -158,6 +173,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     /// Without a ledger nothing new is touched; what is in flight finishes, and the histories know.
     fn lose_ledger(&mut self, error: LedgerError) {
         self.books.unwritten.clear();
+        self.books.reversals.clear();
         self.books.waves.clear();
         self.books.error.get_or_insert(error);
         self.begin_stop(Stopped::Ledger, CancelReason::Drain);

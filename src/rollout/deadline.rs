@@ -107,7 +107,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         let Some(deadline) = self.policy.deadline else {
             return;
         };
-        if self.queue.is_empty() && !self.waves.has_later() && !self.waves.is_unchecked() {
+        if self.queue.is_empty() && !self.waves.has_later() && !self.waves.is_at_an_end() {
             return;
         }
         let is_late = now >= deadline.last_call;
@@ -116,7 +116,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             let is_final = self.forecast.is_measured() || self.flights.is_empty();
             let fits = |job| gate.admits(job);
             let any_fits = self.queue.any_fits(&gate) || self.waves.later_jobs().any(fits);
-            let is_at_work = self.waves.is_unchecked() && !self.waves.has_later();
+            let is_at_work = self.waves.is_at_an_end() && !self.waves.has_later();
             if is_late || (is_final && !any_fits && !is_at_work) {
                 self.begin_stop(Stopped::Deadline, CancelReason::Drain);
             }

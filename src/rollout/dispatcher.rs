@@ -23,7 +23,7 @@ use super::policy::RolloutPolicy;
 use super::queue::{Job, Queue};
 use super::shutdown::{StopRequest, StopWatch};
 use super::tally::{Stopped, Tally};
-use super::wave::{Checker, Operator};
+use super::wave::{Checker, Comparer, Operator};
 use super::waves::{Step, Waves};
 use super::worker::{self, AttemptReport, Told};
 use super::{Rollout, RolloutEnd};
@@ -45,6 +45,7 @@ pub(super) struct Dispatcher<M, L> {
     pub(super) queue: Queue,
     pub(super) waves: Waves,
     pub(super) checker: Checker,
+    pub(super) comparer: Comparer,
     pub(super) operator: Operator,
     pub(super) tally: Tally,
     pub(super) forecast: Forecast,
@@ -66,8 +67,14 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         Self {
             forecast: Forecast::new(&jobs),
             queue: Queue::new(rollout.policy.concurrency.clone()),
-            waves: Waves::new(rollout.waves, jobs, &rollout.policy.concurrency),
+            waves: Waves::new(
+                rollout.waves,
+                rollout.at_the_end,
+                jobs,
+                &rollout.policy.concurrency,
+            ),
             checker: rollout.checker,
+            comparer: rollout.comparer,
             operator: rollout.operator,
             tally,
             migrator: rollout.migrator,
@@ -166,7 +173,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
                 Some(joined) = self.workers.join_next_with_id() => self.on_worker(joined),
                 Some(probed) = self.health.probed() => self.on_probe(probed),
                 Some(looked) = self.looks.looked() => self.on_looked(looked),
-                found = self.waves.checked() => self.on_checked(found),
+                answer = self.waves.answered() => self.on_answer(answer),
                 written = async { writing.as_mut().expect("guarded").await }, if writing.is_some() => {
                     writing = None;
                     self.on_written(written);

@@ -41,6 +41,27 @@ pub enum RolloutEvent {
         /// Which wave.
         wave: Arc<WaveSummary>,
     },
+    /// The shapes of tenants that are done are compared.
+    ShapesCompared {
+        /// Those of which wave; None where all tenants go together.
+        wave: Option<Arc<WaveSummary>>,
+        /// How many.
+        tenants: usize,
+    },
+    /// A tenant that was done is unlike the others: it has failed.
+    TenantDiffers {
+        /// How it ended.
+        result: Arc<TenantResult>,
+        /// Totals with it.
+        totals: Totals,
+    },
+    /// A tenant is unlike the others, and was so before the run.
+    DifferenceKnown {
+        /// Which tenant.
+        tenant: TenantId,
+        /// In what.
+        note: String,
+    },
     /// They are done, and nothing is started for a while.
     WaveSoaking {
         /// Which wave.

@@ -2,6 +2,7 @@
 //! nothing of databases, config or terminals.
 
 mod attempts;
+mod between;
 mod books;
 mod brake;
 mod deadline;
@@ -11,6 +12,7 @@ mod expect;
 mod forecast;
 mod governor;
 mod health;
+mod likeness;
 mod limits;
 mod looks;
 mod order;
@@ -45,7 +47,10 @@ pub use rehearsal::{
 };
 pub use shutdown::{StopHandle, StopRequest, StopWatch, stop_channel};
 pub use tally::settled;
-pub use wave::{CheckOrder, Checker, Operator, RolloutWave, SameFailures};
+pub use wave::{
+    AtVersion, CheckOrder, Checker, Comparer, Likeness, Operator, RolloutWave, SameFailures,
+    Unlike, UnlikeSince,
+};
 
 use crate::ledger::{Ledger, LedgerError, Past};
 use crate::migrator::TenantMigrator;
@@ -69,8 +74,12 @@ pub struct Rollout<M, L> {
     pub plan: Plan,
     /// Which of its tenants go together; none where all of them do.
     pub waves: Vec<RolloutWave>,
+    /// Whether tenants are to have one shape at the end, where all of them go together.
+    pub at_the_end: Likeness,
     /// Finds out whether a wave is well.
     pub checker: Checker,
+    /// Finds out whose shape is not that of the others.
+    pub comparer: Comparer,
     /// Whether somebody is there.
     pub operator: Operator,
     /// How long its tenants took last time, as far as that is known.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::wave::AtVersion;
 use crate::plan::{Action, Plan, TenantPlan};
 use crate::run::{
     ExitCode, Failure, FailureClass, Halt, Outcome, RunId, RunOutcome, RunSummary, StopSignal,
@@ -15,6 +16,10 @@ use crate::tenant::TenantId;
 pub(super) struct Tally {
     totals: Totals,
     results: HashMap<TenantId, Arc<TenantResult>>,
+    /// Of tenants that the plan had settled those that have failed all the same.
+    reversed: HashMap<TenantId, Arc<TenantResult>>,
+    /// What is to be told of tenants beside.
+    notes: HashMap<TenantId, Vec<String>>,
     to_migrate: u64,
     gone: u64,
     needs_somebody: bool,
@@ -58,6 +63,8 @@ impl Tally {
                 ..Totals::default()
             },
             results: HashMap::new(),
+            reversed: HashMap::new(),
+            notes: HashMap::new(),
             to_migrate: 0,
             gone: 0,
             needs_somebody: false,
@@ -121,6 +128,59 @@ impl Tally {
         result
     }
 
+    /// A tenant that was attempted and is at its target.
+    pub(super) fn reached(&self, tenant: &TenantId) -> Option<AtVersion> {
+        let result = self.results.get(tenant)?;
+        is_there(result).then(|| (tenant.clone(), result.to))
+    }
+
+    /// Something is to be told of a tenant beside its outcome.
+    pub(super) fn note(&mut self, tenant: &TenantId, note: &str) {
+        let notes = self.notes.entry(tenant.clone()).or_default();
+        notes.push(note.to_owned());
+    }
+
+    /// A tenant that was at its target has failed all the same; `there` are those that the plan had settled. Answers
+    /// what it was before; None for one that was not there.
+    pub(super) fn reverse(
+        &mut self,
+        tenant: &TenantId,
+        there: &[AtVersion],
+        failure: Failure,
+    ) -> Option<(Outcome, Arc<TenantResult>)> {
+        let own = self.results.get_mut(tenant);
+        let there = there.iter().find(|(id, _)| id == tenant);
+        let (was, result) = match (own, there) {
+            (Some(own), _) if is_there(own) => {
+                let was = own.outcome;
+                let result = Arc::make_mut(own);
+                (result.outcome, result.reason) = (Outcome::Failed, None);
+                result.failure = Some(failure);
+                (was, Arc::clone(own))
+            }
+            (None, Some((_, version))) if !self.reversed.contains_key(tenant) => {
+                let result = Arc::new(TenantResult {
+                    tenant: tenant.clone(),
+                    outcome: Outcome::Failed,
+                    from: *version,
+                    to: *version,
+                    applied: Vec::new(),
+                    attempts: 0,
+                    duration: Duration::ZERO,
+                    reason: None,
+                    failure: Some(failure),
+                    notes: Vec::new(),
+                });
+                self.reversed.insert(tenant.clone(), Arc::clone(&result));
+                (Outcome::UpToDate, result)
+            }
+            _ => return None,
+        };
+        self.totals.uncount(was);
+        self.totals.count(Outcome::Failed);
+        Some((was, result))
+    }
+
     /// Failures of this run's own attempts.
     pub(super) fn failed_attempts(&self) -> u64 {
         self.results
@@ -142,9 +202,14 @@ impl Tally {
             .tenants
             .iter()
             .filter_map(|tenant| {
-                let own = self.results.remove(&tenant.tenant.id);
+                let id = &tenant.tenant.id;
+                let own = self.results.remove(id).or(self.reversed.remove(id));
                 let own = own.map(|own| as_pinned(tenant, Arc::unwrap_or_clone(own)));
-                own.or_else(|| settled(tenant))
+                let mut result = own.or_else(|| settled(tenant))?;
+                result
+                    .notes
+                    .extend(self.notes.remove(id).unwrap_or_default());
+                Some(result)
             })
             .collect();
         let failures = group_failures(
@@ -204,7 +269,9 @@ fn verdict(totals: &Totals, left: Undone, stopped: Option<&Stopped>) -> (RunOutc
         Some(Stopped::Ledger) if undone == 0 => (RunOutcome::Succeeded, ExitCode::Unexpected),
         Some(Stopped::Ledger) => (RunOutcome::Interrupted, ExitCode::Unexpected),
         // every tenant is there, and not well
-        Some(Stopped::Halted(Halt::Check { .. })) => (RunOutcome::Halted, ExitCode::Halted),
+        Some(Stopped::Halted(Halt::Check { .. } | Halt::Shapes { .. })) => {
+            (RunOutcome::Halted, ExitCode::Halted)
+        }
         _ if undone == 0 => (RunOutcome::Succeeded, ExitCode::Done),
         Some(Stopped::Signal(StopSignal::Interrupt)) => {
             (RunOutcome::Interrupted, ExitCode::Interrupted)
@@ -256,10 +323,14 @@ pub fn settled(plan: &TenantPlan) -> Option<TenantResult> {
     })
 }
 
+fn is_there(result: &TenantResult) -> bool {
+    matches!(result.outcome, Outcome::Succeeded | Outcome::UpToDate)
+}
+
 /// A pinned tenant is where it is to be, and says why that is not the target.
 fn as_pinned(plan: &TenantPlan, mut result: TenantResult) -> TenantResult {
-    let is_there = matches!(result.outcome, Outcome::Succeeded | Outcome::UpToDate);
-    if let Some(pin) = plan.pin().filter(|_| is_there && result.reason.is_none()) {
+    let pin = plan.pin();
+    if let Some(pin) = pin.filter(|_| is_there(&result) && result.reason.is_none()) {
         result.reason = Some(pin.to_string());
     }
     result

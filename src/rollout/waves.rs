@@ -1,38 +1,32 @@
-//! Waves: one after the other. Between two it is waited, looked, and asked; the queue holds the tenants of one
-//! wave alone, so that nothing of a later one can start too early.
+//! Waves: one after the other. The queue holds the tenants of one wave alone, so that nothing of a later one can
+//! start too early. What is done between two is in `between`, and in `likeness`.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::dispatcher::Dispatcher;
-use super::event::RolloutEvent;
 use super::policy::Concurrency;
 use super::queue::Job;
-use super::tally::Stopped;
-use super::wave::{CheckOrder, Operator, RolloutWave};
-use crate::ledger::{Ledger, WaveEntry};
-use crate::migrator::TenantMigrator;
+use super::wave::{Likeness, RolloutWave, Unlike};
 use crate::plan::Blame;
 use crate::run::{
-    Approval, BadMigration, CancelReason, Failure, FailureBudget, Halt, Outcome, Totals, WaveGate,
-    WaveNumber, WaveState, WaveSummary, WaveTerms,
+    BadMigration, Failure, FailureBudget, Halt, Outcome, Totals, WaveNumber, WaveState,
+    WaveSummary, WaveTerms,
 };
 use crate::tenant::{DatabaseName, TenantId};
 
 /// All waves of a run, and where it is in them.
 pub(super) struct Waves {
     /// None of them where all tenants go together: then there is one, which nobody is told of.
-    boards: Vec<Board>,
+    pub(super) boards: Vec<Board>,
     of_tenant: HashMap<TenantId, usize>,
     /// Tenants of the waves to come.
-    later: VecDeque<(usize, Vec<Job>)>,
-    current: Option<usize>,
-    phase: Phase,
-    is_told: bool,
+    pub(super) later: VecDeque<(usize, Vec<Job>)>,
+    pub(super) current: Option<usize>,
+    pub(super) phase: Phase,
+    pub(super) is_told: bool,
     ahead: Ahead,
     blame: Blame,
     suspect: Option<BadMigration>,
@@ -48,19 +42,32 @@ pub(super) struct Ahead {
 }
 
 /// A wave with what has become of it.
-struct Board {
-    wave: RolloutWave,
-    totals: Totals,
-    state: WaveState,
-    approved_by: Option<String>,
+pub(super) struct Board {
+    pub(super) wave: RolloutWave,
+    pub(super) totals: Totals,
+    pub(super) state: WaveState,
+    pub(super) approved_by: Option<String>,
+    /// Whether its tenants are known to have one shape, or need not have.
+    pub(super) is_compared: bool,
 }
 
-enum Phase {
+pub(super) enum Phase {
     Working,
+    Comparing(JoinHandle<Compared>),
     Soaking(Instant),
     Checking(JoinHandle<Result<(), String>>),
     Awaiting,
+    Over,
 }
+
+/// What was found out of a wave.
+pub(super) enum Answer {
+    Compared(Compared),
+    Checked(Result<(), String>),
+}
+
+/// Whoever is unlike the others, or why they could not be compared.
+pub(super) type Compared = Result<Vec<Unlike>, String>;
 
 /// What the end of a wave's tenants leads to.
 pub(super) enum Step {
@@ -74,9 +81,18 @@ pub(super) enum Step {
 
 impl Waves {
     /// Divides the jobs; the first wave's are to be put into the queue with [`Waves::next`].
-    pub(super) fn new(waves: Vec<RolloutWave>, jobs: Vec<Job>, concurrency: &Concurrency) -> Self {
+    pub(super) fn new(
+        waves: Vec<RolloutWave>,
+        at_the_end: Likeness,
+        jobs: Vec<Job>,
+        concurrency: &Concurrency,
+    ) -> Self {
         let is_told = !waves.is_empty();
-        let waves = if is_told { waves } else { vec![all(&jobs)] };
+        let waves = if is_told {
+            waves
+        } else {
+            vec![all(&jobs, at_the_end)]
+        };
         let of_tenant: HashMap<TenantId, usize> = waves
             .iter()
             .enumerate()
@@ -89,15 +105,7 @@ impl Waves {
             let index = of_tenant.get(&job.assignment.tenant.id).copied();
             divided[index.unwrap_or(last)].push(job);
         }
-        let boards = waves.into_iter().map(|wave| Board {
-            totals: Totals {
-                tenants: wave.tenants.len() as u64,
-                ..Totals::default()
-            },
-            state: wave.state,
-            approved_by: wave.approved_by.clone(),
-            wave,
-        });
+        let boards = waves.into_iter().map(Board::new);
         let mut waves = Self {
             boards: boards.collect(),
             of_tenant,
@@ -118,7 +126,7 @@ impl Waves {
         self.ahead
     }
 
-    fn look_ahead(&mut self, concurrency: &Concurrency) {
+    pub(super) fn look_ahead(&mut self, concurrency: &Concurrency) {
         let mut longest = Duration::ZERO;
         let mut databases: HashMap<&DatabaseName, usize> = HashMap::new();
         for job in self.later.iter().flat_map(|(_, jobs)| jobs) {
@@ -171,8 +179,20 @@ impl Waves {
         self.suspect.as_ref()
     }
 
-    fn board(&self) -> Option<&Board> {
+    pub(super) fn board(&self) -> Option<&Board> {
         self.boards.get(self.current?)
+    }
+
+    /// The wave in which a tenant is.
+    pub(super) fn board_of(&mut self, tenant: &TenantId) -> Option<&mut Board> {
+        if let Some(index) = self.of_tenant.get(tenant) {
+            return self.boards.get_mut(*index);
+        }
+        let mut boards = self.boards.iter_mut();
+        boards.find(|board| {
+            let mut there = board.wave.likeness.there.iter();
+            there.any(|(id, _)| id == tenant)
+        })
     }
 
     /// Whether the wave at work has had more failures than its terms allow.
@@ -185,7 +205,7 @@ impl Waves {
     }
 
     /// Whether a wave whose tenants are done must not be followed by another.
-    fn failed(&self) -> Option<Halt> {
+    pub(super) fn failed(&self) -> Option<Halt> {
         let board = self.board()?;
         // somebody, or an earlier run, has let it pass with what had failed then
         let was_passed = board.wave.state == WaveState::Passed || board.approved_by.is_some();
@@ -205,25 +225,32 @@ impl Waves {
     }
 
     /// Whether no other wave has anything to do.
-    fn is_at_the_last(&self) -> bool {
+    pub(super) fn is_at_the_last(&self) -> bool {
         let mut later = self.later.iter();
         !later.any(|(index, _)| self.boards[*index].wave.is_due())
     }
 
-    /// Whether the tenants of a wave are done and it is not known yet whether it is well.
-    pub(super) fn is_unchecked(&self) -> bool {
+    /// Whether the tenants of a wave are done and it is being found out whether it is well.
+    pub(super) fn is_at_an_end(&self) -> bool {
         let is_open = |board: &Board| {
             let is_between = matches!(board.state, WaveState::Soaking | WaveState::Checking);
             is_between && board.wave.terms.check.is_some()
         };
-        self.boards.iter().any(is_open)
+        matches!(self.phase, Phase::Comparing(_)) || self.boards.iter().any(is_open)
+    }
+
+    /// Whether a wave was begun with, and it is not known whether it is well.
+    pub(super) fn is_unchecked(&self) -> bool {
+        let begun = self.current.map_or(0, |current| current + 1);
+        let mut begun = self.boards.iter().take(begun);
+        self.is_at_an_end() || begun.any(|board| !board.is_compared && board.wave.is_due())
     }
 
     /// Whose approval is waited for.
     pub(super) fn awaits(&self) -> Option<WaveNumber> {
         match self.phase {
             Phase::Awaiting => Some(self.board()?.wave.number),
-            Phase::Working | Phase::Soaking(_) | Phase::Checking(_) => None,
+            _ => None,
         }
     }
 
@@ -231,23 +258,32 @@ impl Waves {
     pub(super) fn soaks_until(&self) -> Option<Instant> {
         match self.phase {
             Phase::Soaking(until) => Some(until),
-            Phase::Working | Phase::Checking(_) | Phase::Awaiting => None,
+            _ => None,
         }
     }
 
-    /// What a check that is under way has found. Pends for ever while there is none.
-    pub(super) async fn checked(&mut self) -> Result<(), String> {
-        let Phase::Checking(check) = &mut self.phase else {
-            return std::future::pending().await;
-        };
-        let found = check.await;
-        found.unwrap_or_else(|panicked| Err(format!("it could not be carried out: {panicked}")))
+    /// What is found out of the wave at work. Pends for ever while nothing is.
+    pub(super) async fn answered(&mut self) -> Answer {
+        let broken = |panicked| format!("it could not be carried out: {panicked}");
+        match &mut self.phase {
+            Phase::Comparing(comparison) => {
+                let found = comparison.await;
+                Answer::Compared(found.unwrap_or_else(|panicked| Err(broken(panicked))))
+            }
+            Phase::Checking(check) => {
+                let found = check.await;
+                Answer::Checked(found.unwrap_or_else(|panicked| Err(broken(panicked))))
+            }
+            _ => std::future::pending().await,
+        }
     }
 
     /// Nothing more is waited for.
     pub(super) fn stop(&mut self) {
-        if let Phase::Checking(check) = &self.phase {
-            check.abort();
+        match &self.phase {
+            Phase::Checking(check) => check.abort(),
+            Phase::Comparing(comparison) => comparison.abort(),
+            _ => {}
         }
         self.phase = Phase::Working;
     }
@@ -260,6 +296,21 @@ impl Waves {
 }
 
 impl Board {
+    fn new(wave: RolloutWave) -> Self {
+        let there = wave.likeness.there.len() as u64;
+        Self {
+            totals: Totals {
+                tenants: wave.tenants.len() as u64 + there,
+                up_to_date: there,
+                ..Totals::default()
+            },
+            state: wave.state,
+            approved_by: wave.approved_by.clone(),
+            is_compared: !wave.likeness.is_asked,
+            wave,
+        }
+    }
+
     /// How many tenants it has, those included that an earlier run has migrated.
     fn members(&self) -> u64 {
         self.wave.members.len() as u64
@@ -273,7 +324,7 @@ impl Board {
         }
     }
 
-    fn summary(&self) -> WaveSummary {
+    pub(super) fn summary(&self) -> WaveSummary {
         WaveSummary {
             number: self.wave.number,
             name: self.wave.terms.name.clone(),
@@ -285,7 +336,7 @@ impl Board {
 }
 
 /// All tenants together.
-fn all(jobs: &[Job]) -> RolloutWave {
+fn all(jobs: &[Job], likeness: Likeness) -> RolloutWave {
     RolloutWave {
         number: 1,
         terms: WaveTerms::named(""),
@@ -294,189 +345,8 @@ fn all(jobs: &[Job]) -> RolloutWave {
             .map(|job| job.assignment.tenant.id.clone())
             .collect(),
         members: Vec::new(),
+        likeness,
         state: WaveState::Pending,
         approved_by: None,
-    }
-}
-
-impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
-    /// The first wave, unless the run was stopped before.
-    pub(super) fn begin_waves(&mut self) {
-        self.after_wave(Instant::now());
-    }
-
-    /// The queue is empty and everything is written: what comes now.
-    pub(super) fn after_wave(&mut self, now: Instant) -> Step {
-        if self.stopped.is_some() {
-            return Step::Over;
-        }
-        match self.waves.phase {
-            Phase::Working => self.end_of_tenants(now),
-            Phase::Soaking(until) if now < until => Step::Wait,
-            Phase::Soaking(_) => self.begin_check(),
-            Phase::Checking(_) | Phase::Awaiting => Step::Wait,
-        }
-    }
-
-    /// All tenants of the wave have an outcome; before the first wave that is so as well.
-    fn end_of_tenants(&mut self, now: Instant) -> Step {
-        let Some(board) = self.waves.board() else {
-            return self.next_wave();
-        };
-        let (soak, is_last) = (board.wave.terms.soak, self.waves.is_at_the_last());
-        let has_check = board.wave.terms.check.is_some();
-        if !is_last && let Some(halt) = self.waves.failed() {
-            return self.halt(halt);
-        }
-        // an earlier run has soaked it, if it came as far as that
-        let was_soaked = board.wave.tenants.is_empty()
-            && !matches!(board.wave.state, WaveState::Running | WaveState::Soaking);
-        if soak.is_zero() || was_soaked || (is_last && !has_check) {
-            return self.begin_check();
-        }
-        self.soak(soak, now)
-    }
-
-    fn soak(&mut self, soak: Duration, now: Instant) -> Step {
-        let until = now + soak;
-        self.enter(WaveState::Soaking, None);
-        self.waves.phase = Phase::Soaking(until);
-        self.tell_wave(|wave| RolloutEvent::WaveSoaking { wave, soak });
-        if let Some(by) = self.policy.deadline.filter(|by| until >= by.last_call()) {
-            if by.never_fits(soak) {
-                self.tally.need_somebody();
-            }
-            self.begin_stop(Stopped::Deadline, CancelReason::Drain);
-        }
-        Step::GoOn
-    }
-
-    fn begin_check(&mut self) -> Step {
-        let Some(board) = self.waves.board() else {
-            return self.pass();
-        };
-        let Some(check) = board.wave.terms.check.clone() else {
-            return self.ask();
-        };
-        let order = CheckOrder {
-            wave: board.wave.terms.name.clone(),
-            check,
-            members: board.wave.members.clone(),
-        };
-        self.enter(WaveState::Checking, None);
-        self.tell_wave(|wave| RolloutEvent::WaveChecking { wave });
-        self.waves.phase = Phase::Checking(tokio::spawn((self.checker)(order)));
-        Step::GoOn
-    }
-
-    /// A check has ended.
-    pub(super) fn on_checked(&mut self, found: Result<(), String>) {
-        self.waves.phase = Phase::Working;
-        let Some(board) = self.waves.board() else {
-            return;
-        };
-        match found {
-            Ok(()) => {
-                self.ask();
-            }
-            Err(problem) => {
-                let wave = board.wave.terms.name.clone();
-                self.halt(Halt::Check { wave, problem });
-            }
-        }
-    }
-
-    /// Asks for somebody's word, where the terms of the wave want it.
-    fn ask(&mut self) -> Step {
-        let Some(board) = self.waves.board() else {
-            return self.pass();
-        };
-        let is_last = self.waves.is_at_the_last();
-        let is_asked = board.wave.terms.gate == WaveGate::Manual && board.approved_by.is_none();
-        if is_last || !is_asked {
-            return self.pass();
-        }
-        let wave = board.wave.terms.name.clone();
-        self.enter(WaveState::Awaiting, None);
-        if self.operator == Operator::Absent {
-            return self.halt(Halt::Gate { wave });
-        }
-        self.waves.phase = Phase::Awaiting;
-        let run = self.run.clone();
-        self.tell_wave(|wave| RolloutEvent::ApprovalAwaited { wave, run });
-        Step::GoOn
-    }
-
-    /// Somebody has given it.
-    pub(super) fn on_approval(&mut self, approval: Approval) {
-        let Some(index) = self.waves.current.filter(|_| self.waves.awaits().is_some()) else {
-            return;
-        };
-        self.waves.boards[index].approved_by = Some(approval.by);
-        self.pass();
-    }
-
-    /// The wave is well. The one after the last is none.
-    fn pass(&mut self) -> Step {
-        self.enter(WaveState::Passed, None);
-        self.waves.phase = Phase::Working;
-        self.tell_wave(|wave| RolloutEvent::WaveFinished { wave });
-        self.next_wave()
-    }
-
-    /// Puts the tenants of the next wave into the queue.
-    fn next_wave(&mut self) -> Step {
-        let Some((index, jobs)) = self.waves.later.pop_front() else {
-            return Step::Over;
-        };
-        self.waves.current = Some(index);
-        self.waves.look_ahead(&self.policy.concurrency);
-        if !self.waves.boards[index].wave.is_due() {
-            // nobody is in it, or an earlier run has seen to it
-            return self.next_wave();
-        }
-        self.enter(WaveState::Running, None);
-        self.queue.limit_to(self.waves.concurrency());
-        for job in jobs {
-            self.queue.append(job);
-        }
-        for (database, why) in self.health.all_given_up() {
-            self.give_up(&database, &why);
-        }
-        self.begin_looks();
-        self.tell_wave(|wave| RolloutEvent::WaveStarted { wave });
-        Step::GoOn
-    }
-
-    /// No other wave begins. At a gate it is the one before it that goes on waiting.
-    pub(super) fn halt(&mut self, halt: Halt) -> Step {
-        if !matches!(halt, Halt::Gate { .. }) {
-            self.enter(WaveState::Halted, Some(halt.to_string()));
-        }
-        self.begin_stop(Stopped::Halted(halt), CancelReason::Drain);
-        Step::GoOn
-    }
-
-    /// Notes where the wave at work is.
-    fn enter(&mut self, state: WaveState, reason: Option<String>) {
-        let Some(index) = self.waves.current else {
-            return;
-        };
-        let board = &mut self.waves.boards[index];
-        board.state = state;
-        if self.waves.is_told {
-            self.books.waves.push(WaveEntry {
-                wave: board.wave.number,
-                state,
-                reason,
-                approved_by: board.approved_by.clone(),
-            });
-        }
-    }
-
-    fn tell_wave(&self, event: impl FnOnce(Arc<WaveSummary>) -> RolloutEvent) {
-        if let Some(board) = self.waves.board().filter(|_| self.waves.is_told) {
-            self.emit(event(Arc::new(board.summary())));
-        }
     }
 }

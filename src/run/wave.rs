@@ -175,6 +175,13 @@ pub enum Halt {
         /// What was found.
         problem: String,
     },
+    /// Tenants that are done do not all have one shape, or it could not be found out whether they do.
+    Shapes {
+        /// Of which wave; None where all tenants go together.
+        wave: Option<String>,
+        /// What was found.
+        problem: String,
+    },
     /// The next wave waits for somebody's word, and nobody is there to wait with it.
     Gate {
         /// After which wave.
@@ -190,6 +197,7 @@ impl Halt {
             Self::WaveBudget { .. } => "wave_budget",
             Self::BadMigration(_) => "bad_migration",
             Self::Check { .. } => "check",
+            Self::Shapes { .. } => "shapes",
             Self::Gate { .. } => "gate",
         }
     }
@@ -229,6 +237,14 @@ impl fmt::Display for Halt {
             Self::Check { wave, problem } => {
                 write!(f, "the check of wave {wave} failed: {problem}")
             }
+            Self::Shapes {
+                wave: Some(wave),
+                problem,
+            } => write!(f, "the shapes of wave {wave}: {problem}"),
+            Self::Shapes {
+                wave: None,
+                problem,
+            } => write!(f, "the tenants' shapes: {problem}"),
             Self::Gate { wave } => {
                 write!(f, "what comes after wave {wave} waits for fleet approve")
             }

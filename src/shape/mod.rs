@@ -15,6 +15,7 @@ mod difference;
 mod fix;
 mod group;
 mod item;
+mod likeness;
 mod verdict;
 
 use std::fmt;
@@ -26,6 +27,7 @@ pub use difference::{Change, Difference, differences};
 pub use fix::fix_plan;
 pub use group::{Group, VersionGroups, group};
 pub use item::{Item, Kind};
+pub use likeness::{Before, Oddity, Outlier, Sight, in_short};
 pub use verdict::{Apart, ComparedGroup, ComparedVersion, Standard, Verification, compare};
 
 /// A placeholder in definitions for the name of the tenant's own schema.

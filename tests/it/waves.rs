@@ -4,6 +4,7 @@
 mod again;
 mod gates;
 mod seen;
+mod shapes;
 
 use serde_json::{Value, json};
 

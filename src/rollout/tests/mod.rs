@@ -1,6 +1,7 @@
 //! The engine with a ledger in memory and a migrator that does as it is told, in a time that tests let pass.
 
 mod deadlines;
+mod likeness;
 mod pacing;
 mod waves;
 
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::ledger::{Closing, Entries, WaveEntry};
+use crate::ledger::{Closing, Entries, Reversal, WaveEntry};
 use crate::migrator::{Applied, Assignment, MigrateError, MigrateErrorCause, Pressure, Task};
 use crate::plan::{Action, HistorySnapshot, TenantPlan};
 use crate::run::{Approval, Failure, FailureBudget, FailureClass, Progress};
@@ -127,6 +128,7 @@ struct Remembered {
     closing: Option<Closing>,
     /// Where the waves were, one after the other.
     waves: Vec<WaveEntry>,
+    reversals: Vec<Reversal>,
     /// How often an approval was asked for, and when it is given.
     asked: usize,
     approves_after: Option<usize>,
@@ -136,6 +138,7 @@ impl Ledger for Memory {
     async fn record(&mut self, entries: &Entries) -> Result<Option<Approval>, LedgerError> {
         let mut memory = self.0.lock().unwrap();
         memory.waves.extend(entries.waves.iter().cloned());
+        memory.reversals.extend(entries.reversals.iter().cloned());
         let asked = entries.awaits.is_some();
         memory.asked += usize::from(asked);
         let is_given = asked
@@ -164,6 +167,8 @@ struct Script {
     waves: Vec<RolloutWave>,
     /// Names of waves that are not well.
     unwell: Vec<&'static str>,
+    at_the_end: Likeness,
+    shapes: likeness::Shapes,
     operator: Operator,
     same_failures: u32,
     memory: Memory,
@@ -174,6 +179,7 @@ struct Told {
     end: RolloutEnd,
     closing: Closing,
     waves: Vec<WaveEntry>,
+    reversals: Vec<Reversal>,
     events: Vec<RolloutEvent>,
     took: Duration,
 }
@@ -188,6 +194,8 @@ impl Script {
             deadline: None,
             waves: Vec::new(),
             unwell: Vec::new(),
+            at_the_end: Likeness::default(),
+            shapes: likeness::Shapes::default(),
             operator: Operator::Absent,
             same_failures: 0,
             memory: Memory::default(),
@@ -265,7 +273,9 @@ impl Script {
                 tenants: self.tenants,
             },
             waves: self.waves,
+            at_the_end: self.at_the_end,
             checker: checker(self.unwell),
+            comparer: likeness::comparer(self.shapes),
             operator: self.operator,
             pasts: self.pasts,
             newcomers: Box::pin(async { Vec::new() }),
@@ -279,6 +289,7 @@ impl Script {
             end,
             closing: memory.closing.take().expect("the run is closed"),
             waves: std::mem::take(&mut memory.waves),
+            reversals: std::mem::take(&mut memory.reversals),
             events: std::iter::from_fn(|| events.try_recv().ok()).collect(),
             took,
         }

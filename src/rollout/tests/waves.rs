@@ -9,13 +9,19 @@ use crate::run::{
 
 impl Script {
     /// A wave of tenants that are there already.
-    fn wave(mut self, name: &str, tenants: &[&str], change: impl FnOnce(&mut RolloutWave)) -> Self {
+    pub(super) fn wave(
+        mut self,
+        name: &str,
+        tenants: &[&str],
+        change: impl FnOnce(&mut RolloutWave),
+    ) -> Self {
         let ids: Vec<TenantId> = tenants.iter().map(|name| id(name)).collect();
         let mut wave = RolloutWave {
             number: WaveNumber::try_from(self.waves.len() + 1).unwrap(),
             terms: WaveTerms::named(name),
             members: ids.clone(),
             tenants: ids,
+            likeness: Likeness::default(),
             state: WaveState::Pending,
             approved_by: None,
         };
@@ -24,7 +30,7 @@ impl Script {
         self
     }
 
-    fn tenants(mut self, names: &[&str], does: &[Does]) -> Self {
+    pub(super) fn tenants(mut self, names: &[&str], does: &[Does]) -> Self {
         for name in names {
             self = self.tenant(name, None, does);
         }
@@ -32,16 +38,16 @@ impl Script {
     }
 }
 
-fn id(name: &str) -> TenantId {
+pub(super) fn id(name: &str) -> TenantId {
     TenantId {
         database: DatabaseName::new("a"),
         schema: SchemaName::parse(name).unwrap(),
     }
 }
 
-fn plain(_: &mut RolloutWave) {}
+pub(super) fn plain(_: &mut RolloutWave) {}
 
-fn checked(wave: &mut RolloutWave) {
+pub(super) fn checked(wave: &mut RolloutWave) {
     wave.terms.check = Some(WaveCheck {
         kind: CheckKind::Command("true".to_owned()),
         timeout: Duration::from_secs(1),
@@ -53,7 +59,7 @@ fn manual(wave: &mut RolloutWave) {
 }
 
 impl Told {
-    fn waves(&self) -> Vec<String> {
+    pub(super) fn waves(&self) -> Vec<String> {
         let shown = |wave: &WaveSummary| format!("{} {}", wave.name, wave.state.as_str());
         self.end.summary.waves.iter().map(shown).collect()
     }
@@ -67,7 +73,7 @@ impl Told {
 }
 
 /// Two waves: a canary of two, and three others.
-fn two_waves(change: impl FnOnce(&mut RolloutWave)) -> Script {
+pub(super) fn two_waves(change: impl FnOnce(&mut RolloutWave)) -> Script {
     Script::new(8)
         .wave("canary", &["a", "b"], change)
         .wave("rest", &["c", "d", "e"], plain)
