@@ -211,22 +211,18 @@ impl<'a> Workshop<'a> {
                 "statements",
                 "1",
             ]),
-            Tool::Verify => {
-                let config = self.config(&url)?;
-                words(&[
-                    &path(&self.options.fleet),
-                    "-c",
-                    &config,
-                    "-q",
-                    "-o",
-                    "json",
-                    "verify",
-                ])
-            }
+            Tool::Verify => self.words_of_verify(&url)?,
             Tool::Catalogue => catalogue(&raw, &url, call, 4),
             Tool::CatalogueAlone => catalogue(&raw, &url, call, 1),
             _ => self.words_of_peer(&url, call)?,
         })
+    }
+
+    fn words_of_verify(&self, url: &str) -> anyhow::Result<Vec<String>> {
+        let (fleet, config) = (path(&self.options.fleet), self.config(url)?);
+        Ok(words(&[
+            &fleet, "-c", &config, "-q", "-o", "json", "verify",
+        ]))
     }
 
     /// fleet's config, written anew for each call.
