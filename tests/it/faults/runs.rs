@@ -183,7 +183,7 @@ fn a_control_database_that_is_lost_stops_the_run_and_loses_nothing() {
         );
     let golden = Golden::of(&fleet);
     let gate = db.hold_lock("SELECT pg_advisory_xact_lock(4711)");
-    let run = fleet.spawn(&["-o", "json", "migrate"]);
+    let run = fleet.spawn(&["-o", "json", "migrate", "--no-canary"]);
     wait_until("two tenants stand at the gate", || gate.waiters() == 2);
     control.stop("immediate");
     gate.release();
