@@ -7,12 +7,12 @@ use clap::{Args, ValueEnum};
 
 use super::error::{self, Refusal};
 use super::fleet::{Fleet, Needed};
-use super::linting;
+use super::linting::{self, Text};
 use super::open;
 use super::options::{Global, Selection};
 use super::output::Output;
 use crate::config::{self, Config};
-use crate::lint::{self, Finding, Level, Script};
+use crate::lint::{self, Finding, Level};
 use crate::migration::Version;
 use crate::report::{self, FindingCounts, Looked};
 use crate::run::ExitCode;
@@ -82,7 +82,7 @@ pub(super) async fn execute(
                 .version
                 .is_none_or(|version| version >= config.lint.from && !applied.contains(&version))
     };
-    let findings = findings(&survey, &config, is_judged);
+    let findings = findings(&survey, &config, is_judged).await?;
     let judged = survey.files.iter().filter(|file| is_judged(file)).count();
     let looked = Looked {
         files: judged,
@@ -142,22 +142,22 @@ async fn applied(global: &Global, config: &Config, output: &Output) -> HashSet<V
     }
 }
 
-fn findings(
+async fn findings(
     survey: &Survey,
     config: &Config,
     is_judged: impl Fn(&Surveyed) -> bool,
-) -> Vec<Finding> {
-    let scripts: Vec<Script<'_>> = survey
+) -> anyhow::Result<Vec<Finding>> {
+    let texts: Vec<Text> = survey
         .files
         .iter()
-        .map(|file| Script {
-            path: &file.path,
-            text: &file.text,
+        .map(|file| Text {
+            path: file.path.clone(),
+            text: file.text.to_string(),
             in_transaction: file.in_transaction,
             is_judged: is_judged(file),
         })
         .collect();
-    let mut findings = lint::lint(&scripts, &linting::terms(config));
+    let mut findings = linting::aside(texts, linting::terms(config)).await?;
     // what nobody can run, the linter need not be able to read
     let is_refused = |path: &Path| survey.problems.iter().any(|problem| problem.path == path);
     findings.retain(|finding| finding.level != Level::Note || !is_refused(&finding.path));
@@ -174,7 +174,7 @@ fn findings(
     }
     let place = |finding: &Finding| finding.place.map(|place| (place.line, place.column));
     findings.sort_by(|a, b| (&a.path, place(a)).cmp(&(&b.path, place(b))));
-    findings
+    Ok(findings)
 }
 
 fn show(

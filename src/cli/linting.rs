@@ -3,8 +3,10 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+
+use tokio::sync::oneshot;
 
 use super::deed::Deed;
 use super::fleet::{Fleet, Found};
@@ -70,7 +72,7 @@ pub(super) async fn refuse(
         let version = migration.version();
         version >= config.lint.from && target.is_none_or(|target| version <= target)
     };
-    let findings = judge(set, is_meant, &terms);
+    let findings = judge(set, is_meant, &terms).await?;
     if findings.iter().all(|finding| finding.level != Level::Deny) {
         return Ok(());
     }
@@ -88,7 +90,7 @@ pub(super) async fn refuse(
 }
 
 /// Tells what was found in the files of a plan, shortly and once.
-pub(super) fn tell(
+pub(super) async fn tell(
     fleet: &Fleet,
     (set, plan): (&MigrationSet, &Plan),
     deed: Option<&Deed>,
@@ -126,7 +128,9 @@ pub(super) fn tell(
     let is_meant = |migration: &Migration| {
         migration.version() >= from && pending.contains(&migration.version())
     };
-    let mut findings = judge(set, is_meant, &terms);
+    let Ok(mut findings) = judge(set, is_meant, &terms).await else {
+        return;
+    };
     findings.retain(|finding| finding.level >= Level::Warn);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     for finding in findings.iter().take(MOST_TOLD) {
@@ -141,19 +145,50 @@ pub(super) fn tell(
 }
 
 /// Judges some files of a set; all are read, for the tables that they make.
-fn judge(set: &MigrationSet, is_meant: impl Fn(&Migration) -> bool, terms: &Terms) -> Vec<Finding> {
-    let scripts = set.migrations().iter().map(|migration| Script {
-        path: &migration.path,
-        text: &migration.body,
+async fn judge(
+    set: &MigrationSet,
+    is_meant: impl Fn(&Migration) -> bool,
+    terms: &Terms,
+) -> anyhow::Result<Vec<Finding>> {
+    let texts = set.migrations().iter().map(|migration| Text {
+        path: migration.path.clone(),
+        text: migration.body.to_string(),
         in_transaction: migration.mode == TransactionMode::Transactional,
         is_judged: is_meant(migration),
     });
-    let scripts: Vec<Script<'_>> = if terms.tenant_column.is_some() {
-        scripts.collect()
+    let texts: Vec<Text> = if terms.tenant_column.is_some() {
+        texts.collect()
     } else {
-        scripts.filter(|script| script.is_judged).collect()
+        texts.filter(|text| text.is_judged).collect()
     };
-    lint::lint(&scripts, terms)
+    aside(texts, terms.clone()).await
+}
+
+/// A script that a thread can keep.
+pub(super) struct Text {
+    pub(super) path: PathBuf,
+    pub(super) text: String,
+    pub(super) in_transaction: bool,
+    pub(super) is_judged: bool,
+}
+
+/// Judges on a thread of its own, so that signals are heard meanwhile; the runtime does not wait for that thread.
+pub(super) async fn aside(texts: Vec<Text>, terms: Terms) -> anyhow::Result<Vec<Finding>> {
+    let (done, findings) = oneshot::channel();
+    std::thread::Builder::new().spawn(move || {
+        let scripts: Vec<Script<'_>> = texts
+            .iter()
+            .map(|text| Script {
+                path: &text.path,
+                text: &text.text,
+                in_transaction: text.in_transaction,
+                is_judged: text.is_judged,
+            })
+            .collect();
+        // nobody listens any more after a signal
+        let _ = done.send(lint::lint(&scripts, &terms));
+    })?;
+    Ok(findings.await?)
 }
 
 /// Files that no tenant has and some selected one has not.

@@ -196,7 +196,7 @@ impl Order {
         let until = stop.last_call();
         let planned = self.plan(fleet, (&lease, set), &tenants, output);
         let plan = stop.planning(planned).await?;
-        linting::tell(fleet, (set, &plan), self.deed.as_ref(), output);
+        linting::tell(fleet, (set, &plan), self.deed.as_ref(), output).await;
         let policy = self.policy(fleet, &plan, stop.deadline);
         fleet.warm_up(&plan, &policy.concurrency);
         let mut divided = self.waves.divide(fleet, &plan);

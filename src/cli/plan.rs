@@ -54,7 +54,7 @@ pub(super) async fn show(
     let planned = fleet.plan(&set, target, found.clone());
     let (plan, held) = tokio::try_join!(planned, restraints::look(fleet))?;
     let plan = restraints::apply(held, asked.windows, plan, output);
-    linting::tell(fleet, (&set, &plan), None, output);
+    linting::tell(fleet, (&set, &plan), None, output).await;
     let plan = fleet.with_guards(plan, &found).await?;
     let waves = waves::planned(&fleet.config.rollout, asked.waves, &plan);
     print(&plan, &waves, &set, &output.selecting(asked.selection))?;

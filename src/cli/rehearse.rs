@@ -203,7 +203,7 @@ impl Order {
         });
         let (plan, held) = stop.preparing(planned).await?;
         let plan = restraints::apply(held, self.windows, plan, output);
-        linting::tell(fleet, (set, &plan), None, output);
+        linting::tell(fleet, (set, &plan), None, output).await;
         let rehearser = Rehearser::new(
             fleet.migrator(set, &plan, Vec::new()),
             fleet.config.rehearsal.limits,

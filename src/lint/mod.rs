@@ -18,8 +18,9 @@ mod syntax;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
-use std::sync::Once;
+use std::sync::{Once, mpsc};
 use std::thread;
+use std::time::Duration;
 
 pub use finding::{Finding, refused};
 pub use level::{Level, Levels};
@@ -57,37 +58,23 @@ const STACK_BYTES: usize = 256 << 20;
 const DEEPEST: usize = 1000;
 const THREAD: &str = "lint";
 
+/// Longer than any file takes that somebody wrote: some chains of operators are read in quadratic time.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Findings in the order of the files and of their places. Never fails: a file that cannot be read gives a note.
 pub fn lint(scripts: &[Script<'_>], terms: &Terms) -> Vec<Finding> {
-    if scripts.is_empty() {
-        return Vec::new();
-    }
     silence_panics();
-    thread::scope(|scope| {
-        let linter = thread::Builder::new()
-            .name(THREAD.to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || lint_all(scripts, terms));
-        match linter.map(thread::ScopedJoinHandle::join) {
-            Ok(Ok(findings)) => findings,
-            // no thread, or one that died: nothing can be said about any file
-            _ => scripts
-                .iter()
-                .filter(|script| script.is_judged)
-                .flat_map(|script| judge(script, vec![gave_up()], terms))
-                .collect(),
-        }
-    })
+    lint_all(scripts, terms, PATIENCE)
 }
 
-fn lint_all(scripts: &[Script<'_>], terms: &Terms) -> Vec<Finding> {
+fn lint_all(scripts: &[Script<'_>], terms: &Terms, patience: Duration) -> Vec<Finding> {
     let mut tables = rows::Tables::new(terms.tenant_column.as_deref());
     let mut found: Vec<Vec<Found>> = Vec::with_capacity(scripts.len());
     for (index, script) in scripts.iter().enumerate() {
         let mut of_file = Vec::new();
         if deepest(script.text) > DEEPEST {
             of_file.push(gave_up());
-        } else if let Some((reading, locks)) = read(script, terms) {
+        } else if let Some((reading, locks)) = read(script, terms, patience) {
             tables.take(index, reading.tables);
             if script.is_judged {
                 of_file.extend(reading.found);
@@ -109,19 +96,35 @@ fn lint_all(scripts: &[Script<'_>], terms: &Terms) -> Vec<Finding> {
         .collect()
 }
 
-/// None where a library breaks off: its fault must not be in the way of a migration.
-fn read(script: &Script<'_>, terms: &Terms) -> Option<(Reading, Vec<Found>)> {
-    let reading = AssertUnwindSafe(|| {
-        let reading = syntax::read(script.text, &terms.shared);
-        let wants_locks = script.is_judged && terms.levels.are_locks_on();
-        let locks = if wants_locks {
-            squawk::locks(script.text, script.in_transaction)
-        } else {
-            Vec::new()
-        };
-        (reading, locks)
-    });
-    panic::catch_unwind(reading).ok()
+/// None where a library breaks off or finds no end: its fault must not be in the way of a migration. A thread that
+/// finds no end is left behind, and ends with the process.
+fn read(script: &Script<'_>, terms: &Terms, patience: Duration) -> Option<(Reading, Vec<Found>)> {
+    let text = script.text.to_owned();
+    let shared = terms.shared.clone();
+    let wants_locks = script.is_judged && terms.levels.are_locks_on();
+    let in_transaction = script.in_transaction;
+    let (done, reading) = mpsc::channel();
+    let reader = move || {
+        let read = AssertUnwindSafe(|| {
+            let reading = syntax::read(&text, &shared);
+            let locks = if wants_locks {
+                squawk::locks(&text, in_transaction)
+            } else {
+                Vec::new()
+            };
+            (reading, locks)
+        });
+        if let Ok(read) = panic::catch_unwind(read) {
+            // nobody listens any more where it took too long
+            let _ = done.send(read);
+        }
+    };
+    thread::Builder::new()
+        .name(THREAD.to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(reader)
+        .ok()?;
+    reading.recv_timeout(patience).ok()
 }
 
 /// A panic on the linter's thread becomes a note, so that its message would only frighten.
@@ -141,7 +144,7 @@ fn gave_up() -> Found {
     Found::new(
         "unparsed",
         0..0,
-        "the linter gave up on this file, so nothing is known about it".to_owned(),
+        "the linter gave up on this file, which is too deep or too large for it, so nothing is known about it".to_owned(),
     )
 }
 

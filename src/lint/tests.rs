@@ -181,3 +181,17 @@ fn what_the_linter_cannot_read_is_a_note_and_nothing_else() {
         notes(text);
     }
 }
+
+#[test]
+fn a_file_that_takes_too_long_is_a_note() {
+    let text = format!("SELECT {}1;", "- ".repeat(20_000));
+    let script = Script {
+        path: Path::new("V1__slow.sql"),
+        text: &text,
+        in_transaction: true,
+        is_judged: true,
+    };
+    let findings = super::lint_all(&[script], &Terms::default(), std::time::Duration::ZERO);
+    let rules: Vec<_> = findings.iter().map(|finding| finding.rule).collect();
+    assert_eq!(rules, ["unparsed"]);
+}
