@@ -152,7 +152,7 @@ async fn findings(
         .iter()
         .map(|file| Text {
             path: file.path.clone(),
-            text: file.text.to_string(),
+            body: file.text.clone(),
             in_transaction: file.in_transaction,
             is_judged: is_judged(file),
         })

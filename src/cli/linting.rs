@@ -152,7 +152,7 @@ async fn judge(
 ) -> anyhow::Result<Vec<Finding>> {
     let texts = set.migrations().iter().map(|migration| Text {
         path: migration.path.clone(),
-        text: migration.body.to_string(),
+        body: migration.body.to_string(),
         in_transaction: migration.mode == TransactionMode::Transactional,
         is_judged: is_meant(migration),
     });
@@ -167,7 +167,7 @@ async fn judge(
 /// A script that a thread can keep.
 pub(super) struct Text {
     pub(super) path: PathBuf,
-    pub(super) text: String,
+    pub(super) body: String,
     pub(super) in_transaction: bool,
     pub(super) is_judged: bool,
 }
@@ -180,7 +180,7 @@ pub(super) async fn aside(texts: Vec<Text>, terms: Terms) -> anyhow::Result<Vec<
             .iter()
             .map(|text| Script {
                 path: &text.path,
-                text: &text.text,
+                text: &text.body,
                 in_transaction: text.in_transaction,
                 is_judged: text.is_judged,
             })
