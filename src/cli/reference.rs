@@ -131,6 +131,7 @@ impl Scratch<'_> {
             attempt: 1,
             task: Task::Migrate,
             has_turn: true,
+            checks_leaks: false,
         };
         for _ in 0..TURNS {
             match self.migrator.migrate(&assignment, |_| {}, abort).await {
@@ -148,6 +149,7 @@ impl Scratch<'_> {
     fn failed(&self, error: MigrateError) -> Refusal {
         let problem = match error.cause {
             MigrateErrorCause::Failed(failure)
+            | MigrateErrorCause::Leaked(failure)
             | MigrateErrorCause::Lost(failure)
             | MigrateErrorCause::Unreachable(failure) => {
                 let place = failure.migration.as_ref().map(|stem| match failure.line {

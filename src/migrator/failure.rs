@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
+use super::leak;
 use super::message::{GUARD_MARK, Message, Part, Piece};
 use crate::migration::{Migration, Place, Step};
 use crate::pg;
@@ -27,6 +28,8 @@ pub(super) enum Guard {
     History,
     /// The fix of a repair was noted meanwhile.
     Noted,
+    /// The file has reached outside of its tenant.
+    Leak,
     /// The file runs as another role than its tenant's.
     Role,
 }
@@ -47,6 +50,7 @@ impl Guard {
             "unlocked" => Some(Self::Unlocked),
             "history" => Some(Self::History),
             "noted" => Some(Self::Noted),
+            "leak" => Some(Self::Leak),
             "role" => Some(Self::Role),
             _ => None,
         }
@@ -89,6 +93,11 @@ impl Guard {
                 "the fix was run in this tenant since its notes were read; it was rolled back",
                 "somebody else repairs this tenant at the same time",
             ),
+            Self::Leak => (
+                FailureClass::Permanent,
+                "the file reaches outside of its tenant; it was rolled back",
+                "write names without a schema",
+            ),
             Self::Role => (
                 FailureClass::Permanent,
                 "the file changed the role that its tenant's migrations run as; its history row was not written",
@@ -125,7 +134,10 @@ pub(super) fn explain(
     };
     let part = message.part(completed);
     if let Some(guard) = Guard::of(db_error) {
-        let mut failure = guard.failure();
+        let mut failure = match guard {
+            Guard::Leak => leak::failure(db_error),
+            guard => guard.failure(),
+        };
         if let Part::HistoryRow(file) = part {
             failure.migration = Some(pieces[file].to_string());
         }
@@ -251,6 +263,9 @@ pub(super) fn ended_by_timeout(statement: u128, index_build: u128) -> String {
 /// What to do about errors that come of how fleet runs a file. PostgreSQL's own hints go first.
 fn hint(code: &SqlState, part: Part) -> Option<&'static str> {
     match (code, part) {
+        (code, Part::HistoryRow(_)) if *code == SqlState::INVALID_CURSOR_NAME => Some(
+            "take CLOSE ALL out of the file: by a cursor fleet finds out whether it keeps to its tenant",
+        ),
         (code, Part::HistoryRow(_)) if *code != SqlState::LOCK_NOT_AVAILABLE => Some(
             "the file itself ran: does it change the role, drop its own schema, or make its transaction read-only?",
         ),

@@ -12,6 +12,10 @@ use crate::run::LockMode;
 /// The first oid that is not PostgreSQL's own: locks on its catalogue are nobody's matter.
 const FIRST_OWN_OID: u32 = 16384;
 
+/// In SQL: the time of the server, in microseconds.
+pub(super) const CLOCK: &str =
+    "(pg_catalog.date_part('epoch',pg_catalog.clock_timestamp())*1000000)::pg_catalog.int8";
+
 /// How many looks a file gets at most: one of 10,000 statements would be mostly looks.
 const MOST: usize = 200;
 
@@ -59,12 +63,15 @@ pub(super) struct Seen {
 impl Envelope {
     /// One statement that looks. Its first column is nothing that a file can guess.
     pub(super) fn look(&self) -> String {
-        let clock =
-            "(pg_catalog.date_part('epoch',pg_catalog.clock_timestamp())*1000000)::pg_catalog.int8";
+        self.look_since(CLOCK)
+    }
+
+    /// The same at the end of something that is no more of the file's time than a look itself, and has begun then.
+    pub(super) fn look_since(&self, begun: &str) -> String {
         format!(
-            "SELECT '{:x}',{clock},(SELECT pg_catalog.string_agg(l.relation::pg_catalog.text||' '||l.mode,',') \
+            "SELECT '{:x}',{begun},(SELECT pg_catalog.string_agg(l.relation::pg_catalog.text||' '||l.mode,',') \
              FROM pg_catalog.pg_locks l WHERE l.pid=pg_catalog.pg_backend_pid() AND l.locktype='relation' \
-             AND l.granted AND l.relation>={FIRST_OWN_OID}),{clock}",
+             AND l.granted AND l.relation>={FIRST_OWN_OID}),{CLOCK}",
             self.nonce
         )
     }
@@ -242,6 +249,7 @@ mod tests {
             lock_timeout_ms: 1,
             statement_timeout_ms: 1,
             settings: Vec::new(),
+            checks_leaks: false,
             nonce: 7,
         };
         let pieces = &[Piece::Migration(migration)];

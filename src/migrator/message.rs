@@ -39,6 +39,8 @@ pub(super) struct Envelope {
     pub(super) statement_timeout_ms: u128,
     /// Further settings of each transaction, `name=value`.
     pub(super) settings: Vec<String>,
+    /// Whether it is looked behind each file that it has kept to the tenant.
+    pub(super) checks_leaks: bool,
     /// Unguessable by a migration file.
     pub(super) nonce: u64,
 }
@@ -147,8 +149,10 @@ pub(super) struct FilePlace {
     pub(super) characters: usize,
     /// Statements in front of it.
     pub(super) statements_before: usize,
-    /// Statements of the file. The history row's statement follows them.
+    /// Statements of the file.
     pub(super) statements: usize,
+    /// Statements that look at what it has done. The history row's follows them.
+    pub(super) checks: usize,
 }
 
 /// Where in a message the statement with a given index lies.
@@ -158,7 +162,7 @@ pub(super) enum Part {
     Prefix,
     /// A statement (from 0) of a file (from 0).
     File(usize, usize),
-    /// The guard and history row behind a file.
+    /// Guards and history row behind a file.
     HistoryRow(usize),
     /// COMMIT.
     Commit,
@@ -176,7 +180,7 @@ impl Message {
             if within < file.statements {
                 return Part::File(index, within);
             }
-            if within == file.statements {
+            if within <= file.statements + file.checks {
                 return Part::HistoryRow(index);
             }
         }
@@ -252,14 +256,23 @@ impl Envelope {
                 characters += settings.chars().count();
                 statements += self.settings_again().len();
             }
-            text.push_str(";\n");
-            characters += 2;
+            let check = self.leak_check(piece);
+            let begin = format!(";{};\n", check.before.join(";"));
+            let begin = if check.before.is_empty() {
+                ";\n"
+            } else {
+                &begin
+            };
+            text.push_str(begin);
+            characters += begin.chars().count();
+            statements += check.before.len();
             let body_characters = piece.body().chars().count();
             files.push(FilePlace {
                 characters_before: characters,
                 characters: body_characters,
                 statements_before: statements,
                 statements: piece.statements().len(),
+                checks: check.after.len(),
             });
             text.push_str(piece.body());
             let record = match piece {
@@ -267,10 +280,11 @@ impl Envelope {
                 Piece::Fix(due) => self.repair_note(due, expected),
             };
             // a file may end in a comment or lack its last semicolon
-            let tail = format!("\n;{record}");
+            let behind = [&check.after[..], &[record]].concat();
+            let tail = format!("\n;{}", behind.join(";"));
             text.push_str(&tail);
             characters += body_characters + tail.chars().count();
-            statements += piece.statements().len() + 1;
+            statements += piece.statements().len() + check.after.len() + 1;
             if let Piece::Migration(migration) = piece {
                 expected = expected.with(migration.version());
             }

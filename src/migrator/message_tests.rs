@@ -33,6 +33,7 @@ fn envelope(setup: Setup) -> Envelope {
         lock_timeout_ms: 3000,
         statement_timeout_ms: 0,
         settings: vec!["a=b".into()],
+        checks_leaks: false,
         nonce: 255,
     }
 }

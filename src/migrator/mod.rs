@@ -5,6 +5,7 @@ mod doubt;
 mod entry;
 mod failure;
 mod index;
+mod leak;
 mod lock;
 mod looks;
 mod message;
@@ -80,6 +81,8 @@ pub struct Assignment {
     pub task: Task,
     /// Whether it is this tenant's turn to run steps that wait for all others in its database.
     pub has_turn: bool,
+    /// Whether it is to be proven of each migration that it keeps to the tenant.
+    pub checks_leaks: bool,
 }
 
 /// What the history that the plan has read is still worth.
@@ -132,6 +135,8 @@ pub struct MigrateError {
 pub enum MigrateErrorCause {
     /// Something failed; its class says whether another attempt may help.
     Failed(Box<Failure>),
+    /// A migration reaches outside of its tenant, and would in every other: it was rolled back.
+    Leaked(Box<Failure>),
     /// The connection was lost while the tenant was worked on.
     Lost(Box<Failure>),
     /// No connection could be had: the tenant was not touched.

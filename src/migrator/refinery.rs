@@ -133,6 +133,7 @@ impl RefineryMigrator {
             lock_timeout_ms: self.settings.lock_timeout.as_millis(),
             statement_timeout_ms: self.settings.statement_timeout.as_millis(),
             settings: database.pool.transaction_settings().to_vec(),
+            checks_leaks: false,
             nonce: fastrand::u64(..),
         })
     }
@@ -221,8 +222,11 @@ impl RefineryMigrator {
         } = attempt;
         let (schema, history) = (&assignment.tenant.id.schema, &look.history);
         let ground = self.ground(history, look.column);
+        let is_fix_due = matches!(look.fix, FixState::Due(_));
         let envelope = self.envelope(database, &assignment.tenant.id, &ground);
-        let envelope = envelope.map_err(|failure| untouched(MigrateErrorCause::Failed(failure)))?;
+        let mut envelope =
+            envelope.map_err(|failure| untouched(MigrateErrorCause::Failed(failure)))?;
+        envelope.checks_leaks = assignment.checks_leaks || is_fix_due;
         let mut tenant = TenantConnection {
             cancel: CancelHandle::of(&connection, database.pool.url()),
             abort,
@@ -400,6 +404,9 @@ impl RefineryMigrator {
             }
             _ => failure,
         };
+        if guard == Some(Guard::Leak) {
+            return (MigrateErrorCause::Leaked(Box::new(failure)), false);
+        }
         // what a dead run has in flight there ends soon, one way or the other
         let in_doubt = guard == Some(Guard::Lock)
             && matches!(lock::holder(&connection, schema).await, Ok(Some(holder))

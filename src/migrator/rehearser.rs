@@ -170,6 +170,7 @@ impl Rehearser {
             (end, Vec::new())
         };
         let mut envelope = envelope.map_err(refused)?;
+        envelope.checks_leaks = true;
         envelope.settings.extend([
             format!("lock_timeout={}", envelope.lock_timeout_ms),
             format!("statement_timeout={}", envelope.statement_timeout_ms),
@@ -269,7 +270,7 @@ impl Stopped {
 
     fn of(cause: MigrateErrorCause) -> Self {
         match cause {
-            MigrateErrorCause::Failed(failure) => Self {
+            MigrateErrorCause::Failed(failure) | MigrateErrorCause::Leaked(failure) => Self {
                 outcome: match failure.class {
                     FailureClass::Permanent => RehearsalOutcome::WouldFail,
                     FailureClass::Transient => RehearsalOutcome::Busy,

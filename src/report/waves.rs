@@ -104,6 +104,7 @@ pub(super) fn after_halt(halt: &Halt, run: &RunId) -> Vec<(String, String)> {
         Halt::Budget { .. }
         | Halt::WaveBudget { .. }
         | Halt::BadMigration(_)
+        | Halt::Leak { .. }
         | Halt::Check { .. } => vec![resume(
             "when the cause is mended; it asks what has changed, unless the files have",
         )],

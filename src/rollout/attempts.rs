@@ -114,12 +114,14 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             Some(MigrateErrorCause::Lost(failure)) => self.lost(job, duration, &failure),
             Some(MigrateErrorCause::NotDone) => self.not_done(job, duration),
             Some(MigrateErrorCause::Failed(failure)) => self.fail(job, duration, *failure),
+            Some(MigrateErrorCause::Leaked(failure)) => self.leaked(job, duration, *failure),
         }
     }
 
     /// At its target.
     fn reached(&mut self, job: Job, duration: Duration) {
         self.health.works(job.database());
+        self.leaks.passed(&job);
         let verdict = if job.applied.migrations.is_empty() && !job.applied.has_mended {
             let note = job.applied.notes.first().map(String::as_str);
             let reason = note.unwrap_or("somebody else migrated it meanwhile");
@@ -289,7 +291,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     }
 
     /// A tenant has its outcome by an attempt.
-    fn finish(&mut self, job: Job, duration: Duration, verdict: Verdict) {
+    pub(super) fn finish(&mut self, job: Job, duration: Duration, verdict: Verdict) {
         if !job.is_claimed {
             self.leave_with(job, verdict);
             return;

@@ -18,6 +18,7 @@ use super::expect::expectations;
 use super::forecast::Forecast;
 use super::governor::Ticket;
 use super::health::Health;
+use super::leaks::LeakChecks;
 use super::looks::Looks;
 use super::policy::RolloutPolicy;
 use super::queue::{Job, Queue};
@@ -57,6 +58,7 @@ pub(super) struct Dispatcher<M, L> {
     pub(super) books: Books<L>,
     pub(super) health: Health,
     pub(super) looks: Looks,
+    pub(super) leaks: LeakChecks,
     pub(super) stopped: Option<Stopped>,
 }
 
@@ -89,6 +91,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             books: Books::new(rollout.ledger),
             health: Health::default(),
             looks: Looks::default(),
+            leaks: LeakChecks::default(),
             stopped: None,
         }
     }
@@ -190,11 +193,14 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
     }
 
     fn start_workers(&mut self) {
+        let is_canary = self.waves.is_canary();
+        self.queue.go_alone(is_canary && !self.leaks.any_passed());
         loop {
             let gate = Gate::new(&self.forecast, self.policy.deadline, Instant::now());
-            let Some(job) = self.queue.start_next(&gate) else {
+            let Some(mut job) = self.queue.start_next(&gate) else {
                 return;
             };
+            job.assignment.checks_leaks = is_canary || self.leaks.is_due(&job);
             if job.assignment.task == Task::Migrate {
                 self.emit(RolloutEvent::AttemptStarted {
                     tenant: job.assignment.tenant.id.clone(),
@@ -344,6 +350,7 @@ fn jobs(plan: &Plan, pasts: &HashMap<TenantId, Past>) -> Vec<Job> {
             attempt: 1,
             task: Task::Migrate,
             has_turn: false,
+            checks_leaks: false,
         },
         applied: Applied {
             version: plan.from,

@@ -12,6 +12,7 @@ mod expect;
 mod forecast;
 mod governor;
 mod health;
+mod leaks;
 mod likeness;
 mod limits;
 mod looks;

@@ -140,6 +140,8 @@ pub(super) struct Queue {
     concurrency: Concurrency,
     /// How many tenants at a time over the whole fleet: the run's number, or a wave's that is less.
     at_a_time: usize,
+    /// Whether it is one at a time for now.
+    is_alone: bool,
     pub(super) limits: Limits,
     lanes: BTreeMap<DatabaseName, Lane>,
     waiting: Vec<(Instant, Job)>,
@@ -150,6 +152,7 @@ impl Queue {
         Self {
             limits: Limits::new(concurrency.clone()),
             at_a_time: concurrency.fleet.get(),
+            is_alone: false,
             concurrency,
             lanes: BTreeMap::new(),
             waiting: Vec::new(),
@@ -160,6 +163,15 @@ impl Queue {
     pub(super) fn limit_to(&mut self, tenants: Option<usize>) {
         let fleet = self.concurrency.fleet.get();
         self.at_a_time = tenants.map_or(fleet, |tenants| tenants.min(fleet));
+    }
+
+    /// One tenant at a time, until it is said otherwise.
+    pub(super) fn go_alone(&mut self, is_alone: bool) {
+        self.is_alone = is_alone;
+    }
+
+    fn at_a_time(&self) -> usize {
+        if self.is_alone { 1 } else { self.at_a_time }
     }
 
     fn lane(&mut self, database: &DatabaseName) -> &mut Lane {
@@ -294,7 +306,7 @@ impl Queue {
     /// is taken or nothing is claimed that may be started.
     pub(super) fn start_next(&mut self, gate: &Gate) -> Option<Job> {
         let total: usize = self.lanes.values().map(|lane| lane.in_flight).sum();
-        if total >= self.at_a_time {
+        if total >= self.at_a_time() {
             return None;
         }
         let (_, next, database) = self
@@ -352,7 +364,7 @@ impl Queue {
                     .min(lane.in_flight + lane.len())
             })
             .sum();
-        slots.min(self.at_a_time)
+        slots.min(self.at_a_time())
     }
 
     /// The longest that is expected of those tenants that come next.

@@ -30,6 +30,7 @@ pub(in crate::rollout) fn job(database: &str, schema: &str) -> Job {
             attempt: 1,
             task: Task::Migrate,
             has_turn: false,
+            checks_leaks: false,
         },
         applied: Applied::default(),
         spent: Duration::ZERO,

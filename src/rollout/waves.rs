@@ -224,6 +224,11 @@ impl Waves {
         Some(limit.get())
     }
 
+    /// Whether the wave at work is the first of several, which goes ahead to see what comes of it.
+    pub(super) fn is_canary(&self) -> bool {
+        self.is_told && self.current == Some(0)
+    }
+
     /// Whether no other wave has anything to do.
     pub(super) fn is_at_the_last(&self) -> bool {
         let mut later = self.later.iter();

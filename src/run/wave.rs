@@ -168,6 +168,13 @@ pub enum Halt {
     },
     /// One statement fails in the same way nearly everywhere: the file is bad, not a tenant.
     BadMigration(BadMigration),
+    /// A file has reached outside of its tenant, and would in every other.
+    Leak {
+        /// The file's stem.
+        migration: String,
+        /// What it did.
+        found: String,
+    },
     /// A wave is not well.
     Check {
         /// Which wave.
@@ -196,6 +203,7 @@ impl Halt {
             Self::Budget { .. } => "budget",
             Self::WaveBudget { .. } => "wave_budget",
             Self::BadMigration(_) => "bad_migration",
+            Self::Leak { .. } => "leak",
             Self::Check { .. } => "check",
             Self::Shapes { .. } => "shapes",
             Self::Gate { .. } => "gate",
@@ -210,6 +218,9 @@ impl Halt {
                     "not attempted: {} seems to be a bad migration",
                     bad.migration
                 )
+            }
+            Self::Leak { migration, .. } => {
+                format!("not attempted: {migration} reaches outside of its tenant")
             }
             _ => format!("not attempted: {self}"),
         }
@@ -234,6 +245,7 @@ impl fmt::Display for Halt {
                 tenants(*all)
             ),
             Self::BadMigration(bad) => bad.fmt(f),
+            Self::Leak { migration, found } => write!(f, "{migration}: {found}"),
             Self::Check { wave, problem } => {
                 write!(f, "the check of wave {wave} failed: {problem}")
             }

@@ -7,6 +7,7 @@ mod gate;
 mod guards;
 mod inventory;
 mod isolation;
+mod leak;
 mod ledger;
 mod lint;
 mod matrix;

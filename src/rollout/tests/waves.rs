@@ -239,7 +239,8 @@ async fn a_deadline_is_not_soaked_away() {
     let told = script.run().await;
     assert_eq!(told.end.summary.exit.code(), 8);
     assert_eq!(told.waves(), ["canary soaking", "rest pending"]);
-    assert!(told.took < Duration::from_mins(4));
+    // the first of the canary goes alone
+    assert!(told.took < Duration::from_mins(7));
 }
 
 #[tokio::test(start_paused = true)]
