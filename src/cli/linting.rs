@@ -89,6 +89,19 @@ pub(super) async fn refuse(
     Err(LintRefused { findings }.into())
 }
 
+/// Whether [`refuse`] would.
+pub(super) async fn is_refused(
+    fleet: &Fleet,
+    set: (&MigrationSet, Option<Version>),
+    selection: &Selection,
+) -> anyhow::Result<bool> {
+    match refuse(fleet, set, selection).await {
+        Ok(()) => Ok(false),
+        Err(error) if error.is::<LintRefused>() => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Tells what was found in the files of a plan, shortly and once.
 pub(super) async fn tell(
     fleet: &Fleet,

@@ -196,7 +196,6 @@ impl Order {
         let until = stop.last_call();
         let planned = self.plan(fleet, (&lease, set), &tenants, output);
         let plan = stop.planning(planned).await?;
-        linting::tell(fleet, (set, &plan), self.deed.as_ref(), output).await;
         let policy = self.policy(fleet, &plan, stop.deadline);
         fleet.warm_up(&plan, &policy.concurrency);
         let mut divided = self.waves.divide(fleet, &plan);
@@ -261,11 +260,14 @@ impl Order {
         });
         let held = restraints::read(fleet, lease.control(), ControlState::Current);
         let (plan, held) = tokio::try_join!(planned, held)?;
-        if let Some(deed) = &self.deed {
-            return Ok(deed.plan(restraints::apply_to_act(held, plan), set));
-        }
-        restraints::tell_of_idle_windows(fleet, &self.selection, tenants, output);
-        Ok(restraints::apply(held, self.windows, plan, output))
+        let plan = if let Some(deed) = &self.deed {
+            deed.plan(restraints::apply_to_act(held, plan), set)
+        } else {
+            restraints::tell_of_idle_windows(fleet, &self.selection, tenants, output);
+            restraints::apply(held, self.windows, plan, output)
+        };
+        linting::tell(fleet, (set, &plan), self.deed.as_ref(), output).await;
+        Ok(plan)
     }
 
     fn new_run(

@@ -58,6 +58,10 @@ pub(super) async fn show(
     let plan = fleet.with_guards(plan, &found).await?;
     let waves = waves::planned(&fleet.config.rollout, asked.waves, &plan);
     print(&plan, &waves, &set, &output.selecting(asked.selection))?;
+    if linting::is_refused(fleet, (&set, target), asked.selection).await? {
+        output.notice("migrate would be refused: the lint denies what is pending (exit code 3)");
+        return Ok(ExitCode::Refused);
+    }
     Ok(verdict(&plan))
 }
 

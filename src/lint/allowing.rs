@@ -44,7 +44,14 @@ fn complaint(text: &str, allow: &Allow, is_used: bool, levels: &Levels) -> Optio
         .find('\n')
         .map_or(text.len(), |length| allow.offset + length);
     let range = allow.offset..end;
+    if allow.rule == sql::LEAK && !allow.reason.is_empty() {
+        return None;
+    }
     let known = match rule(&allow.rule) {
+        _ if allow.rule == sql::LEAK => {
+            let message = "leak is allowed here without a reason".to_owned();
+            return Some(Found::new("allow-without-reason", range, message));
+        }
         Ok(known) => known,
         Err(unknown) => {
             return Some(Found::new("allow-unknown-rule", range, unknown.to_string()));

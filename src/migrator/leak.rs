@@ -30,8 +30,6 @@ const LEAK: &str = "leak ";
 const END: &str = "fleet_guard:end";
 /// The cursor that sees what was before the file.
 const BEFORE: &str = "fleet_leak";
-/// The rule's name in a file that may reach outside: `-- fleet: allow leak …`.
-const RULE: &str = "leak";
 /// How many objects are found by name.
 const MOST: usize = 12;
 /// How many of them are told in the message; the others are in the detail.
@@ -83,7 +81,12 @@ impl Check {
 impl Envelope {
     /// What is sent around a file; nothing where it may reach outside, or nobody asks.
     pub(super) fn leak_check(&self, piece: &Piece) -> Check {
-        let is_allowed = || sql::allows(piece.body()).iter().any(|a| a.rule == RULE);
+        let is_allowed = || {
+            let allows = sql::allows(piece.body());
+            allows
+                .iter()
+                .any(|a| a.rule == sql::LEAK && !a.reason.is_empty())
+        };
         if !self.checks_leaks || is_allowed() {
             return Check::none();
         }

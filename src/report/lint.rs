@@ -93,6 +93,10 @@ fn headline(findings: &[Finding], looked: Looked) -> String {
     text
 }
 
+/// Of a long line so many characters are shown, and so many of them in front of what is meant.
+const SHOWN: usize = 160;
+const IN_FRONT: usize = 80;
+
 /// One finding with its line, a caret, why and how.
 fn write_finding(out: &mut dyn Write, finding: &Finding, style: Style) -> io::Result<()> {
     let tone = match finding.level {
@@ -106,8 +110,12 @@ fn write_finding(out: &mut dyn Write, finding: &Finding, style: Style) -> io::Re
     if let Some(place) = finding.place {
         let number = place.line.to_string();
         let gutter = style.paint(Tone::Secondary, &format!("  {number} │"));
-        let line = clean_line(&finding.line.replace('\t', "    "));
-        let carets = style.paint(tone, &carets(finding));
+        let carets = carets(finding);
+        let skipped = carets.len() - carets.trim_start().len();
+        let skipped = skipped.saturating_sub(IN_FRONT);
+        let cut = |text: &str| -> String { text.chars().skip(skipped).take(SHOWN).collect() };
+        let line = cut(&clean_line(&finding.line.replace('\t', "    ")));
+        let carets = style.paint(tone, &cut(&carets));
         let blank = style.paint(Tone::Secondary, &format!("  {:1$} │", "", number.len()));
         if !line.trim().is_empty() {
             writeln!(out, "{gutter} {line}")?;

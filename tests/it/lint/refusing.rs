@@ -28,7 +28,7 @@ fn migrate_refuses_a_file_that_leaves_its_tenant() {
 
     let allowed = LEAVES.replace(
         "CREATE OR",
-        "-- fleet: allow qualified-name one view for all\nCREATE OR",
+        "-- fleet: allow qualified-name one view for all\n-- fleet: allow leak the same\nCREATE OR",
     );
     fleet.write_migration("V2__view", &allowed);
     fleet.json(&["migrate"], 0);
@@ -41,8 +41,9 @@ fn plan_says_what_migrate_would_refuse() {
     for command in [&["plan"][..], &["migrate", "--dry-run"]] {
         fleet
             .fleet(command)
-            .assert_code(0)
-            .assert_stderr_has("V1__view.sql:3:24: deny[qualified-name]");
+            .assert_code(3)
+            .assert_stderr_has("V1__view.sql:3:24: deny[qualified-name]")
+            .assert_stderr_has("migrate would be refused");
     }
     assert_untouched(&db);
 }

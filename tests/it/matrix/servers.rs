@@ -174,7 +174,7 @@ fn a_password_that_is_rotated_in_mid_run_locks_nobody_out() {
         .set("execution.concurrency", 2)
         .probe_migrations(1..=1);
     proxy.freeze(query_with("INSERT INTO fleet_schema_history"));
-    let run = fleet.spawn(&["-o", "json", "migrate"]);
+    let run = fleet.spawn(&["-o", "json", "migrate", "--no-canary"]);
     wait_until("the run is about to begin", || proxy.frozen() == 1);
     session.execute("ALTER ROLE app PASSWORD 'left'");
     let before = proxy.connections();
