@@ -93,7 +93,7 @@ impl Gap {
             }
             Self::Memberships(_) => "REVOKE these roles from it",
             Self::OwnsSchemas(_) | Self::OwnsOutside(_) => {
-                "a role for each tenant: give what is not the tenant's another owner, or name another role in roles.tenant"
+                "a role for each tenant: REVOKE from it the role that owns this, where it is a member of that one (fleet verify --isolation names it); else give what is not the tenant's another owner"
             }
             Self::OtherDatabases(_) => {
                 "roles are of the whole server: put {database} into roles.tenant"
@@ -165,8 +165,11 @@ pub struct Unguarded {
 impl Unguarded {
     /// What helps first: what only a person can do, else `fleet roles apply`.
     pub fn hint(&self) -> &'static str {
+        // whoever is a superuser has all other rights as well
+        let is_all = |gap: &&Gap| matches!(gap, Gap::Attributes(_));
+        let all = self.gaps.iter().find(is_all);
         let by_hand = self.gaps.iter().find(|gap| !gap.is_mended_by_fleet());
-        by_hand.or(self.gaps.first()).map_or("", Gap::hint)
+        all.or(by_hand).or(self.gaps.first()).map_or("", Gap::hint)
     }
 }
 

@@ -132,8 +132,13 @@ pub fn roles_applied(
         ("✗", Tone::Failure)
     };
     let well = results.len() - failed.len();
+    let owned = if results.len() == 1 {
+        "is owned by a role of its own"
+    } else {
+        "are owned by roles of their own"
+    };
     let head = format!(
-        "{sign} {well} of {} are owned by roles of their own ({} changed)",
+        "{sign} {well} of {} {owned} ({} changed)",
         count(results.len(), "tenant"),
         done.len()
     );
