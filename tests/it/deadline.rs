@@ -222,9 +222,9 @@ fn nobody_waits_for_a_database_that_went_away_beyond_the_deadline() {
         .set("execution.concurrency", 1);
     let run = fleet.spawn(&["-o", "json", "migrate", "--deadline", "4s"]);
     wait_until("a tenant is at work", || {
-        session.query_one::<i64>(
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'",
-        ) == 1
+        session
+            .query_one::<i64>("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+            == 1
     });
     server.stop("immediate");
 

@@ -194,7 +194,7 @@ fn active_sessions_of_the_application_hold_a_run_up() {
         .collect();
     wait_until("they are at work", || {
         db.query_one::<i64>(
-            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'PgSleep'",
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()",
         ) == 6
     });
 
