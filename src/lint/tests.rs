@@ -7,6 +7,7 @@ use super::*;
 mod honest;
 mod isolation;
 mod marks;
+mod names;
 mod rows;
 
 /// What a text gives: the rule and the offending text of each finding.
@@ -41,6 +42,19 @@ fn isolation() -> Terms {
 
 fn found(text: &str) -> Vec<(&'static str, String)> {
     found_with(text, &isolation())
+}
+
+/// Each statement breaks its rule, and no other, at this text.
+#[track_caller]
+fn assert_found(expected: &[(&str, &str, &str)]) {
+    let mut wrong = Vec::new();
+    for (statement, rule, text) in expected {
+        let found = found(&format!("{statement};"));
+        if found != [(*rule, text.trim_end_matches(';').to_owned())] {
+            wrong.push(format!("{statement}\n    {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 #[test]
