@@ -138,7 +138,7 @@ pub(super) fn explain(
             Guard::Leak => leak::failure(db_error),
             guard => guard.failure(),
         };
-        if let Part::HistoryRow(file) = part {
+        if let Part::Check(file) | Part::HistoryRow(file) = part {
             failure.migration = Some(pieces[file].to_string());
         }
         return (failure, Some(guard));
@@ -229,7 +229,7 @@ fn locate(
                 .get(statement)
                 .map(|place| place.line + line_within(db_error));
         }
-        (None, Part::HistoryRow(file)) => {
+        (None, Part::Check(file) | Part::HistoryRow(file)) => {
             failure.migration = Some(pieces[file].to_string());
             failure.message = format!("while recording the migration: {}", failure.message);
         }
@@ -263,12 +263,16 @@ pub(super) fn ended_by_timeout(statement: u128, index_build: u128) -> String {
 /// What to do about errors that come of how fleet runs a file. PostgreSQL's own hints go first.
 fn hint(code: &SqlState, part: Part) -> Option<&'static str> {
     match (code, part) {
-        (code, Part::HistoryRow(_)) if *code == SqlState::INVALID_CURSOR_NAME => Some(
-            "take CLOSE ALL out of the file: by a cursor fleet finds out whether it keeps to its tenant",
-        ),
-        (code, Part::HistoryRow(_)) if *code != SqlState::LOCK_NOT_AVAILABLE => Some(
-            "the file itself ran: does it change the role, drop its own schema, or make its transaction read-only?",
-        ),
+        (code, Part::Check(_) | Part::HistoryRow(_)) if *code == SqlState::INVALID_CURSOR_NAME => {
+            Some(
+                "take CLOSE ALL out of the file: by a cursor fleet finds out whether it keeps to its tenant",
+            )
+        }
+        (code, Part::Check(_) | Part::HistoryRow(_)) if *code != SqlState::LOCK_NOT_AVAILABLE => {
+            Some(
+                "the file itself ran: does it change the role, drop its own schema, or make its transaction read-only?",
+            )
+        }
         (code, _) if *code == SqlState::INVALID_TRANSACTION_TERMINATION => Some(
             "fleet opens and ends the transaction itself: nothing that the file calls may COMMIT or ROLLBACK, unless the file is marked -- fleet: no-transaction",
         ),

@@ -148,7 +148,7 @@ impl Envelope {
              WHERE l.pid=pg_catalog.pg_backend_pid() AND l.granted AND l.mode NOT IN {OF_READERS} \
              AND {LOCK}<>ALL((SELECT locks FROM held)::pg_catalog.text[])),\
              l AS MATERIALIZED (SELECT f.*,f.d IS NOT NULL AND {is_shared} AND {refers} AS fk \
-             FROM ({locked}) f WHERE f.d IS NULL OR {outside}),\
+             FROM ({locked}) f WHERE (f.d IS NULL OR {outside}) AND NOT (f.writes AND NOT f.changes AND {noted})),\
              r AS ({rows}),\
              o AS ({ours}) \
              SELECT pg_catalog.json_build_object(\
@@ -164,6 +164,7 @@ impl Envelope {
             setting = SETTING,
             rows = rows(),
             locked = described(LOCKED),
+            noted = is_noted_in("f.o"),
             ours = described(ours),
         )
     }
@@ -272,6 +273,18 @@ fn refers_to(table: &str) -> String {
          AND d.refclassid='pg_catalog.pg_class'::pg_catalog.regclass \
          AND d.classid='pg_catalog.pg_constraint'::pg_catalog.regclass \
          AND x.contype='f' AND x.confrelid={table} AND u.relnamespace=(SELECT own FROM s))"
+    )
+}
+
+/// In SQL: whether an event trigger of the database names a table, or the table that a sequence belongs to: what is
+/// noted there of each statement is the database's doing and not the file's.
+fn is_noted_in(relation: &str) -> String {
+    format!(
+        "EXISTS (SELECT FROM pg_catalog.pg_event_trigger e JOIN pg_catalog.pg_proc p ON p.oid=e.evtfoid, \
+         pg_catalog.pg_class t WHERE e.evtenabled<>'D' AND t.oid IN ({relation},(SELECT d.refobjid \
+         FROM pg_catalog.pg_depend d WHERE d.classid='pg_catalog.pg_class'::pg_catalog.regclass AND d.objid={relation} \
+         AND d.refclassid='pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a','i') LIMIT 1)) \
+         AND pg_catalog.strpos(p.prosrc,t.relname)>0)"
     )
 }
 

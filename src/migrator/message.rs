@@ -162,7 +162,9 @@ pub(super) enum Part {
     Prefix,
     /// A statement (from 0) of a file (from 0).
     File(usize, usize),
-    /// Guards and history row behind a file.
+    /// A look at what a file has done.
+    Check(usize),
+    /// Guard and history row behind a file.
     HistoryRow(usize),
     /// COMMIT.
     Commit,
@@ -180,8 +182,10 @@ impl Message {
             if within < file.statements {
                 return Part::File(index, within);
             }
-            if within <= file.statements + file.checks {
-                return Part::HistoryRow(index);
+            match within - file.statements {
+                behind if behind < file.checks => return Part::Check(index),
+                behind if behind == file.checks => return Part::HistoryRow(index),
+                _ => {}
             }
         }
         Part::Commit
