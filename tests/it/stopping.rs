@@ -231,7 +231,7 @@ fn a_stop_does_not_wait_for_a_retry_that_is_far_away() {
         .unlinted()
         .migration(
             "V1__busy",
-            "ALTER TABLE public.busy ADD COLUMN IF NOT EXISTS note text;\n",
+            "-- fleet: allow leak somebody holds it\nALTER TABLE public.busy ADD COLUMN IF NOT EXISTS note text;\n",
         )
         .set("execution.lock_timeout", "50ms")
         .config(|yaml| {

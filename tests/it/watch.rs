@@ -18,10 +18,15 @@ struct Gated {
 
 impl Gated {
     fn new(schemas: usize) -> Self {
-        Self::with(schemas, |_, fleet| fleet)
+        Self::with(schemas, 2, |_, fleet| fleet)
     }
 
-    fn with(schemas: usize, change: impl FnOnce(&TestDatabase, TestFleet) -> TestFleet) -> Self {
+    /// So many tenants stand at the gate: of a first wave one goes alone.
+    fn with(
+        schemas: usize,
+        standing: i64,
+        change: impl FnOnce(&TestDatabase, TestFleet) -> TestFleet,
+    ) -> Self {
         let db = TestDatabase::create(Server::A);
         let schemas = tenants(&db, schemas);
         let fleet = TestFleet::new(&db)
@@ -35,7 +40,7 @@ impl Gated {
         let fleet = change(&db, fleet);
         let gate = db.hold_lock("SELECT pg_advisory_xact_lock(4711)");
         let run = fleet.spawn(&["migrate"]);
-        wait_until("two tenants stand at the gate", || gate.waiters() == 2);
+        wait_until("tenants stand at the gate", || gate.waiters() == standing);
         Self {
             db,
             schemas,
@@ -111,7 +116,7 @@ fn scripts_hear_of_each_tenant_and_of_the_end() {
 
 #[test]
 fn what_has_failed_before_is_told_at_the_beginning() {
-    let gated = Gated::with(3, |db, fleet| {
+    let gated = Gated::with(3, 2, |db, fleet| {
         fleet.json(&["migrate", "--to", "1"], 0);
         db.execute("ALTER TABLE tenant_0001.probe ADD CHECK (version < 2)");
         fleet
@@ -156,7 +161,9 @@ fn ctrl_c_ends_the_watching_and_not_the_run() {
 
 #[test]
 fn a_run_whose_process_has_died_is_said_to_be_dead() {
-    let gated = Gated::with(3, |_, fleet| fleet.set("control", json!({ "lease": "1s" })));
+    let gated = Gated::with(3, 2, |_, fleet| {
+        fleet.set("control", json!({ "lease": "1s" }))
+    });
     let watch = gated.watch(&["watch"]);
     gated.run.kill();
     gated.db.end_what_the_server_cannot_notice();
@@ -182,7 +189,9 @@ fn a_run_whose_process_has_died_is_said_to_be_dead() {
 
 #[test]
 fn a_run_that_is_silent_is_said_to_be_so() {
-    let gated = Gated::with(3, |_, fleet| fleet.set("control", json!({ "lease": "1s" })));
+    let gated = Gated::with(3, 2, |_, fleet| {
+        fleet.set("control", json!({ "lease": "1s" }))
+    });
     let watch = gated.watch(&["watch"]);
     gated.run.pause();
     wait_until("it misses the run", || {
@@ -276,7 +285,7 @@ fn a_terminal_shows_a_bar_and_who_is_worked_on() {
 /// Who watches sees where the waves are, and what a gate waits for.
 #[test]
 fn waves_are_followed() {
-    let gated = Gated::with(4, |_, fleet| {
+    let gated = Gated::with(4, 1, |_, fleet| {
         fleet.set(
             "rollout.waves",
             json!([{ "name": "first", "count": 2 }, { "name": "rest" }]),
