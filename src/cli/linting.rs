@@ -153,7 +153,7 @@ pub(super) async fn tell(
         output.lint(&format!("and {more} more"));
     }
     if !findings.is_empty() {
-        output.lint("fleet lint says why, and how to write it");
+        output.lint("fleet lint --all says why, and how to write it");
     }
 }
 

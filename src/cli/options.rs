@@ -34,7 +34,7 @@ Exit codes:
   6  another run holds the lease            7  divergent or missing tenants found,
                                            or, for gate, tenants that are not there,
                                            or, for doctor, not as the config asks,
-                                           or, for verify, tenants that reach others
+                                           or, for verify, that differ or reach others
   8  deadline reached or not stable, work remains: the same command again carries on
   130/143  interrupted by SIGINT/SIGTERM, resumable
 
