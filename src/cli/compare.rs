@@ -42,11 +42,9 @@ pub(super) type Unread = BTreeMap<TenantId, String>;
 impl ShapeReader {
     /// One for the databases of this fleet.
     pub(super) fn new(fleet: &Fleet) -> Self {
-        let databases = fleet.config.databases.iter();
-        let pools = databases.filter_map(|database| {
-            let pool = fleet.pool(&database.name)?.clone();
-            Some((database.name.clone(), pool))
-        });
+        let pools = fleet
+            .pools()
+            .map(|(name, pool)| (name.clone(), pool.clone()));
         Self {
             pools: pools.collect(),
             options: shape_options(fleet),

@@ -18,7 +18,7 @@ use super::output::Output;
 use super::select::select;
 use crate::config::{self, Config, HistoryColumn};
 use crate::history;
-use crate::inventory::{self, Finder};
+use crate::inventory::{self, DatabaseIdentity, Finder};
 use crate::ledger::Control;
 use crate::migration::{MigrationSet, Version};
 use crate::migrator::{MigrationSettings, RefineryMigrator, TenantDatabase};
@@ -247,16 +247,28 @@ impl Fleet {
         })
     }
 
-    /// Two URLs of one database must not lead to the same tenant.
-    async fn check_overlaps(&self, found: &[Vec<Tenant>]) -> anyhow::Result<()> {
-        let mut identified = Vec::new();
-        for ((_, open), tenants) in self.needed().zip(found) {
+    /// On which server each database is that the command is about.
+    pub(super) async fn identities(
+        &self,
+    ) -> anyhow::Result<Vec<(&DatabaseName, DatabaseIdentity)>> {
+        let mut identities = Vec::new();
+        for (_, open) in self.needed() {
             let client = pg::checkout(&open.pool, &open.name).await?;
             let identity = inventory::identify(&client).await.with_context(|| {
                 format!("database {}: find out which server it is on", open.name)
             })?;
-            identified.push((identity, tenants.clone()));
+            identities.push((&open.name, identity));
         }
+        Ok(identities)
+    }
+
+    /// Two URLs of one database must not lead to the same tenant.
+    async fn check_overlaps(&self, found: &[Vec<Tenant>]) -> anyhow::Result<()> {
+        let identities = self.identities().await?.into_iter();
+        let identified: Vec<_> = identities
+            .zip(found)
+            .map(|((_, identity), tenants)| (identity, tenants.clone()))
+            .collect();
         let overlaps = inventory::overlaps(&identified);
         if overlaps.is_empty() {
             return Ok(());

@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use anyhow::Context;
-
 use super::error::Refusal;
 use super::fleet::{Fleet, Found, OpenDatabase};
 use crate::catalog::{self, Neighbours, Wanted};
 use crate::config::{self, Isolation};
-use crate::inventory::{self, DatabaseIdentity};
+use crate::inventory::DatabaseIdentity;
 use crate::pg::{self, PgError};
 use crate::plan::{Gap, Plan, Unguarded};
 use crate::tenant::{DatabaseName, Presence, RoleName, RoleTemplate, SchemaName, Tenant, TenantId};
@@ -93,15 +91,8 @@ impl Fleet {
         if by_role.is_empty() {
             return Ok(shared);
         }
-        let mut servers: HashMap<&DatabaseName, DatabaseIdentity> = HashMap::new();
-        for (_, open) in self.needed() {
-            let client = pg::checkout(&open.pool, &open.name).await?;
-            let identity = inventory::identify(&client).await;
-            let identity = identity.with_context(|| {
-                format!("database {}: find out which server it is on", open.name)
-            })?;
-            servers.insert(&open.name, identity);
-        }
+        let servers: HashMap<&DatabaseName, DatabaseIdentity> =
+            self.identities().await?.into_iter().collect();
         let same = |a: &TenantId, b: &TenantId| {
             let (a, b) = (servers.get(&a.database), servers.get(&b.database));
             a.zip(b).is_some_and(|(a, b)| a.is_same_server(b))
