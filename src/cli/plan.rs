@@ -6,8 +6,8 @@ use super::options::{Global, PlanArguments, Selection, WaveArguments};
 use super::output::Output;
 use super::restraints::{self, Windows};
 use super::waves;
-use crate::migration::{MigrationSet, Version};
-use crate::plan::{self, Action, Plan, TenantPlan, Wave};
+use crate::migration::Version;
+use crate::plan::{self, Action, Plan, TenantPlan};
 use crate::report;
 use crate::run::ExitCode;
 
@@ -57,19 +57,21 @@ pub(super) async fn show(
     linting::tell(fleet, (&set, &plan), None, output).await;
     let plan = fleet.with_guards(plan, &found).await?;
     let waves = waves::planned(&fleet.config.rollout, asked.waves, &plan);
-    print(&plan, &waves, &set, &output.selecting(asked.selection))?;
-    if linting::is_refused(fleet, (&set, target), asked.selection).await? {
+    let is_refused = linting::is_refused(fleet, (&set, target), asked.selection).await?;
+    let write = if is_refused {
+        report::refused_plan
+    } else {
+        report::plan
+    };
+    output.selecting(asked.selection).result(
+        |out, style, verbosity| write(out, (&plan, &waves), &set, style, verbosity),
+        &report::plan_document(&plan, &waves, &set),
+    )?;
+    if is_refused {
         output.notice("migrate would be refused: the lint denies what is pending (exit code 3)");
         return Ok(ExitCode::Refused);
     }
     Ok(verdict(&plan))
-}
-
-fn print(plan: &Plan, waves: &[Wave], set: &MigrationSet, output: &Output) -> anyhow::Result<()> {
-    output.result(
-        |out, style, verbosity| report::plan(out, (plan, waves), set, style, verbosity),
-        &report::plan_document(plan, waves, set),
-    )
 }
 
 /// Pending migrations are no fault, tenants that cannot be migrated are.

@@ -61,7 +61,7 @@ pub use isolation::{Isolation, isolation};
 pub use lint::{
     FindingCounts, Looked, finding_line, findings_block, lint, lint_github, lint_rules,
 };
-pub use plan::plan;
+pub use plan::{plan, refused_plan};
 pub use rehearsal::{rehearsal, rehearsal_headline, rehearsed_failures};
 pub use rehearsing::RehearsalProgress;
 pub use roles::{RoleOutcome, RolePlan, RoleResult, roles_applied, roles_plan};

@@ -33,6 +33,45 @@ pub fn plan(
     style: Style,
     verbosity: Verbosity,
 ) -> io::Result<()> {
+    let numbers = write_plan(out, (plan, waves), set, style, verbosity)?;
+    if numbers.to_migrate > 0 {
+        let command = if plan.target == set.head() {
+            "fleet migrate".to_owned()
+        } else {
+            format!("fleet migrate --to {}", plan.target.unwrap_or_default())
+        };
+        let when = if numbers.refused > 0 {
+            "does it; refused tenants are left as they are"
+        } else {
+            "does it"
+        };
+        write_next(out, &[(command, when.to_owned())], style)?;
+    }
+    Ok(())
+}
+
+/// The same of a plan that `migrate` would refuse: there is nothing to type yet.
+///
+/// # Errors
+/// Those of the stream.
+pub fn refused_plan(
+    out: &mut dyn Write,
+    plan: (&Plan, &[Wave]),
+    set: &MigrationSet,
+    style: Style,
+    verbosity: Verbosity,
+) -> io::Result<()> {
+    write_plan(out, plan, set, style, verbosity)?;
+    Ok(())
+}
+
+fn write_plan(
+    out: &mut dyn Write,
+    (plan, waves): (&Plan, &[Wave]),
+    set: &MigrationSet,
+    style: Style,
+    verbosity: Verbosity,
+) -> io::Result<Numbers> {
     let groups = migrate_groups(plan);
     let refusals = refusal_groups(plan);
     let to_migrate: usize = groups.iter().map(|group| group.tenants.len()).sum();
@@ -63,20 +102,7 @@ pub fn plan(
     let held = self::held(plan).map(|(held, tenant)| (held.to_string(), tenant));
     write_held(out, held, style, verbosity)?;
     write_planned(out, waves, style)?;
-    if to_migrate > 0 {
-        let command = if plan.target == set.head() {
-            "fleet migrate".to_owned()
-        } else {
-            format!("fleet migrate --to {}", plan.target.unwrap_or_default())
-        };
-        let when = if refused > 0 {
-            "does it; refused tenants are left as they are"
-        } else {
-            "does it"
-        };
-        write_next(out, &[(command, when.to_owned())], style)?;
-    }
-    Ok(())
+    Ok(numbers)
 }
 
 /// Tenants by what happens to them.
