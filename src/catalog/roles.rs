@@ -84,6 +84,10 @@ const ACTING: &str = "\
     acting AS (SELECT role_oid AS role, role_oid AS acts_as FROM wanted WHERE role_oid IS NOT NULL \
       UNION SELECT a.role, m.roleid FROM acting a JOIN pg_catalog.pg_auth_members m ON m.member = a.acts_as)";
 
+/// Says by which other role a role has something, where it is a member of that one.
+const THROUGH: &str = "CASE WHEN a.acts_as = a.role THEN '' \
+    ELSE ' (through the role ' || pg_catalog.pg_get_userbyid(a.acts_as)::text || ')' END";
+
 /// Begins a look at the catalogue. Its queries are short for what the planner takes them for: compiling one takes
 /// longer than running it.
 async fn begin_look(client: &Client) -> Result<(), tokio_postgres::Error> {
@@ -232,16 +236,16 @@ async fn reach(
              (r.rolbypassrls, 'BYPASSRLS'), (r.rolreplication, 'REPLICATION')) AS x(has, name) WHERE x.has \
          UNION SELECT a.role, 'member', r.rolname::text FROM acting a JOIN pg_catalog.pg_roles r ON r.oid = a.acts_as \
            WHERE r.rolname LIKE 'pg\\_%' AND a.acts_as <> a.role \
-         UNION SELECT w.role_oid, 'owns', n.nspname::text FROM acting a JOIN wanted w ON w.role_oid = a.role \
+         UNION SELECT w.role_oid, 'owns', n.nspname::text || {THROUGH} FROM acting a JOIN wanted w ON w.role_oid = a.role \
            JOIN pg_catalog.pg_namespace n ON n.nspowner = a.acts_as AND n.oid IS DISTINCT FROM w.namespace \
          UNION SELECT w.role_oid, 'outside', pg_catalog.format('%s %s', CASE c.relkind WHEN 'v' THEN 'view' \
-             WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'table' END, c.oid::regclass) \
+             WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'table' END, c.oid::regclass) || {THROUGH} \
            FROM acting a JOIN wanted w ON w.role_oid = a.role \
            JOIN here s ON s.role = a.acts_as AND s.deptype = 'o' AND s.classid = 'pg_catalog.pg_class'::regclass \
            JOIN pg_catalog.pg_class c ON c.oid = s.objid AND c.relnamespace IS DISTINCT FROM w.namespace \
              AND c.relkind IN ('r','p','v','m','f','S') \
            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname NOT LIKE 'pg\\_%' \
-         UNION SELECT w.role_oid, 'creates', n.nspname::text FROM acting a JOIN wanted w ON w.role_oid = a.role \
+         UNION SELECT w.role_oid, 'creates', n.nspname::text || {THROUGH} FROM acting a JOIN wanted w ON w.role_oid = a.role \
            JOIN here s ON s.role = a.acts_as AND s.deptype = 'a' AND s.classid = 'pg_catalog.pg_namespace'::regclass \
            JOIN pg_catalog.pg_namespace n ON n.oid = s.objid AND n.oid IS DISTINCT FROM w.namespace AND n.nspowner <> a.acts_as \
            CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) x \

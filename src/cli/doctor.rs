@@ -8,6 +8,7 @@ use crate::catalog::{self, Standing};
 use crate::config::{self, Isolation};
 use crate::ledger::ControlState;
 use crate::pg::{self, PgError, ServerFacts};
+use crate::plan;
 use crate::report::{self, Finding, Health};
 use crate::run::ExitCode;
 use crate::tenant::{Presence, SchemaName, Tenant};
@@ -245,14 +246,14 @@ async fn isolation(fleet: &Fleet, found: &Found) -> Finding {
     );
     let mut unguarded: Vec<_> = unguarded.into_iter().collect();
     unguarded.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let hint = unguarded.first().map(|(_, why)| why.hint().to_owned());
+    let hints = plan::hints(unguarded.iter().map(|(_, why)| why));
     let health = if unguarded.is_empty() {
         Health::Good
     } else {
         Health::Bad
     };
     Finding {
-        hint,
+        hint: (!hints.is_empty()).then(|| hints.join("; ")),
         tenants: unguarded
             .into_iter()
             .map(|(id, why)| (id, why.to_string()))

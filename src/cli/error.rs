@@ -150,8 +150,8 @@ pub(super) enum Refusal {
         of: usize,
         /// Some of them, and what they lack.
         names: String,
-        /// What helps the first of them.
-        hint: &'static str,
+        /// What helps them.
+        hint: String,
     },
     /// A wave that selects nobody: the canary would let everybody through.
     #[error("wave {0} selects no tenant of the fleet")]
@@ -236,7 +236,7 @@ impl Refusal {
         }
     }
 
-    fn hint(&self) -> Option<&'static str> {
+    fn hint(&self) -> Option<&str> {
         match self {
             Self::EmptySelection { .. }
             | Self::UnknownTenants { .. }

@@ -8,7 +8,7 @@ use crate::catalog::{self, Neighbours, Wanted};
 use crate::config::{self, Isolation};
 use crate::inventory::DatabaseIdentity;
 use crate::pg::{self, PgError};
-use crate::plan::{Gap, Plan, Unguarded};
+use crate::plan::{self, Gap, Plan, Unguarded};
 use crate::tenant::{DatabaseName, Presence, RoleName, RoleTemplate, SchemaName, Tenant, TenantId};
 
 /// How many tenants a refusal names.
@@ -195,6 +195,6 @@ fn refusal(unguarded: &HashMap<TenantId, Unguarded>, of: usize) -> Refusal {
         unguarded: sorted.len(),
         of,
         names: names.join("\n  "),
-        hint: sorted.first().map_or("", |(_, why)| why.hint()),
+        hint: plan::hints(unguarded.values()).join("; "),
     }
 }

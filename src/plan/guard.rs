@@ -1,7 +1,8 @@
 //! What lacks for the database to keep a tenant's migrations inside of their tenant, where each is to run as a role
 //! that owns the tenant's schema and nothing else.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use super::{Action, Plan, Refusal};
@@ -43,9 +44,9 @@ pub enum Gap {
     Attributes(Vec<String>),
     /// It is a member of roles of PostgreSQL's own.
     Memberships(Vec<String>),
-    /// It owns other schemas.
+    /// It owns other schemas, or is a member of a role that does.
     OwnsSchemas(Vec<String>),
-    /// It owns something that is not in the schema, such as a table.
+    /// It owns something that is not in the schema, such as a table, or is a member of a role that does.
     OwnsOutside(Vec<String>),
     /// It owns objects in other databases of the server.
     OtherDatabases(Vec<String>),
@@ -93,7 +94,7 @@ impl Gap {
             }
             Self::Memberships(_) => "REVOKE these roles from it",
             Self::OwnsSchemas(_) | Self::OwnsOutside(_) => {
-                "a role for each tenant: REVOKE from it the role that owns this, where it is a member of that one (fleet verify --isolation names it); else give what is not the tenant's another owner"
+                "give what is not the tenant's another owner; where the tenant's role has it through another role, REVOKE that role from it"
             }
             Self::OtherDatabases(_) => {
                 "roles are of the whole server: put {database} into roles.tenant"
@@ -171,6 +172,17 @@ impl Unguarded {
         let by_hand = self.gaps.iter().find(|gap| !gap.is_mended_by_fleet());
         all.or(by_hand).or(self.gaps.first()).map_or("", Gap::hint)
     }
+}
+
+/// What helps these tenants: what most of them need first.
+pub fn hints<'a>(unguarded: impl Iterator<Item = &'a Unguarded>) -> Vec<&'static str> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for tenant in unguarded {
+        *counts.entry(tenant.hint()).or_default() += 1;
+    }
+    let mut hints: Vec<_> = counts.into_iter().collect();
+    hints.sort_by_key(|(_, tenants)| Reverse(*tenants));
+    hints.into_iter().map(|(hint, _)| hint).collect()
 }
 
 impl fmt::Display for Unguarded {

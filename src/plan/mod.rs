@@ -23,7 +23,7 @@ pub use decide::decide;
 pub use entry::{AfterFix, Entry, is_halfway_in, rows_to_change};
 use evidence::Evidence;
 pub use failures::Blame;
-pub use guard::{Gap, Unguarded};
+pub use guard::{Gap, Unguarded, hints};
 pub use hold::{Held, HeldBy, Hold, HoldKind, Restraints};
 pub use refusal::{Divergence, Halfway, Refusal};
 pub use snapshot::{AppliedRow, HistorySnapshot, StepRow, VersionColumn};

@@ -40,48 +40,51 @@ fn tenants_that_the_database_does_not_guard_are_refused_before_anything_is_touch
     assert_untouched(&of.db);
 }
 
+/// Holes in the guard of `tenant_0002`, `{2}` its role and `{3}` that of the next one, and what is said of them.
+const HOLES: [(&str, &str); 10] = [
+    (
+        "ALTER SCHEMA tenant_0002 OWNER TO postgres",
+        "the schema belongs to postgres",
+    ),
+    (
+        "CREATE TABLE tenant_0002.t (id int)",
+        "table tenant_0002.t belongs to postgres",
+    ),
+    ("ALTER ROLE {2} SUPERUSER", "it is SUPERUSER"),
+    (
+        "ALTER ROLE {2} CREATEROLE BYPASSRLS",
+        "it is BYPASSRLS, CREATEROLE",
+    ),
+    (
+        "GRANT {3} TO {2}",
+        "it also owns the schema tenant_0003 (through the role ",
+    ),
+    (
+        "GRANT CREATE ON SCHEMA tenant_0003 TO {2}",
+        "it may create objects in tenant_0003",
+    ),
+    (
+        "GRANT CREATE ON SCHEMA public TO PUBLIC",
+        "it may create objects in public, as everybody may",
+    ),
+    (
+        "GRANT CREATE ON SCHEMA tenant_0002 TO PUBLIC",
+        "everybody may create objects in the schema",
+    ),
+    (
+        "GRANT pg_read_all_settings TO {2}",
+        "it is a member of pg_read_all_settings",
+    ),
+    (
+        "CREATE TABLE public.t (id int); ALTER TABLE public.t OWNER TO {2}",
+        "it also owns table public.t",
+    ),
+];
+
 /// F55: each hole in the guard by its name.
 #[test]
 fn every_hole_in_the_guard_is_named() {
-    for (number, (hole, words)) in [
-        (
-            "ALTER SCHEMA tenant_0002 OWNER TO postgres",
-            "the schema belongs to postgres",
-        ),
-        (
-            "CREATE TABLE tenant_0002.t (id int)",
-            "table tenant_0002.t belongs to postgres",
-        ),
-        ("ALTER ROLE {2} SUPERUSER", "it is SUPERUSER"),
-        (
-            "ALTER ROLE {2} CREATEROLE BYPASSRLS",
-            "it is BYPASSRLS, CREATEROLE",
-        ),
-        ("GRANT {3} TO {2}", "it also owns the schema tenant_0003"),
-        (
-            "GRANT CREATE ON SCHEMA tenant_0003 TO {2}",
-            "it may create objects in tenant_0003",
-        ),
-        (
-            "GRANT CREATE ON SCHEMA public TO PUBLIC",
-            "it may create objects in public, as everybody may",
-        ),
-        (
-            "GRANT CREATE ON SCHEMA tenant_0002 TO PUBLIC",
-            "everybody may create objects in the schema",
-        ),
-        (
-            "GRANT pg_read_all_settings TO {2}",
-            "it is a member of pg_read_all_settings",
-        ),
-        (
-            "CREATE TABLE public.t (id int); ALTER TABLE public.t OWNER TO {2}",
-            "it also owns table public.t",
-        ),
-    ]
-    .iter()
-    .enumerate()
-    {
+    for (number, (hole, words)) in HOLES.iter().enumerate() {
         let (of, fleet) = Guarded::new();
         let hole = hole
             .replace("{2}", &of.role("tenant_0002"))
