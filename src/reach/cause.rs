@@ -36,11 +36,9 @@ fn from_key((database, reach): &Found) -> Key<'_> {
         Origin::Shared(schema) => (4, schema.as_str(), ""),
         Origin::Database => (5, "", ""),
     };
-    // a grant reads the same in every tenant, what an object does names the other one
+    // a grant reads the same in every tenant, what an object does and the role that owns one name the other one
     let how = match reach.kind {
-        ReachKind::Grant | ReachKind::Ownership | ReachKind::DefaultPrivilege | ReachKind::Role => {
-            reach.how.as_str()
-        }
+        ReachKind::Grant | ReachKind::DefaultPrivilege | ReachKind::Role => reach.how.as_str(),
         _ => "",
     };
     (database.as_str(), reach.kind, origin, name, role, how)
@@ -76,7 +74,8 @@ mod tests {
 
     #[test]
     fn what_one_does_to_many_and_many_do_to_one_is_one_cause_each() {
-        use ReachKind::{ForeignKey, Grant, View};
+        use ReachKind::{ForeignKey, Grant, Ownership, View};
+        let application = || Origin::Application("app".to_owned());
         let usage = "USAGE granted to PUBLIC";
         let all = [
             found(Origin::Everyone, "a", Grant, usage),
@@ -85,8 +84,10 @@ mod tests {
             found(tenant("c"), "a", ForeignKey, "references a.plans"),
             found(Origin::Everyone, "c", Grant, usage),
             found(tenant("b"), "c", View, "reads c.orders"),
+            found(application(), "a", Ownership, "owned by a_owner"),
+            found(application(), "b", Ownership, "owned by b_owner"),
         ];
         let sizes: Vec<usize> = causes(&all).iter().map(Vec::len).collect();
-        assert_eq!(sizes, [3, 2, 1]);
+        assert_eq!(sizes, [3, 2, 2, 1]);
     }
 }

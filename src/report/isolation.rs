@@ -155,7 +155,7 @@ fn write_cause(
         fact(out, "objects", &objects(first), style)?;
     }
     if let Some(remedy) = &first.remedy {
-        let more = if rest.is_empty() { "" } else { "; …" };
+        let more = if rest.is_empty() { ";" } else { "; …" };
         fact(out, "mend", &format!("{}{more}", clean(remedy)), style)?;
     }
     for (several, label) in [(from, "from"), (to, "tenants")] {
