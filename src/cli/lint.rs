@@ -85,7 +85,7 @@ pub(super) async fn execute(
     let findings = findings(&survey, &config, is_judged).await?;
     let judged = survey.files.iter().filter(|file| is_judged(file)).count();
     let looked = Looked {
-        files: judged,
+        files: judged + survey.unread().len(),
         left_out: survey.files.len() - judged,
     };
     let exit = if FindingCounts::of(&findings).denied > 0 {

@@ -1,5 +1,6 @@
 //! A directory or single files, read for somebody who wants to see what is wrong with each instead of a set.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::error::{Problem, SourceError};
@@ -67,6 +68,13 @@ pub fn survey_files(paths: &[PathBuf]) -> Survey {
 }
 
 impl Survey {
+    /// What has a problem and is not among the files: it could not be read, or is no migration.
+    pub fn unread(&self) -> BTreeSet<&Path> {
+        let read: BTreeSet<&Path> = self.files.iter().map(|file| &*file.path).collect();
+        let faulty: BTreeSet<&Path> = self.problems.iter().map(|problem| &*problem.path).collect();
+        &faulty - &read
+    }
+
     fn take(&mut self, path: &Path, named: Option<&Named>) {
         let text = match file::text(path) {
             Ok(text) => text,

@@ -118,6 +118,8 @@ fn files_that_cannot_be_run_are_findings_too() {
         )
         .migration("V3__fine", "CREATE TABLE a (id int);\n");
     fleet.write_file("migrations/V4_name.sql", "SELECT 1;\n");
+    let bytes = fleet.migration_path("V5__bytes");
+    std::fs::write(bytes, b"SELECT '\xff';\n").expect("a file");
     let document = fleet.json(&["lint", "--all"], 3);
     assert_eq!(
         places(&document),
@@ -126,8 +128,11 @@ fn files_that_cannot_be_run_are_findings_too() {
             "V2__commit.sql:2 refused",
             "V2__commit.sql:4 schema",
             "V4_name.sql:null refused",
+            "V5__bytes.sql:1 refused",
         ]
     );
+    let run = fleet.fleet(&["lint", "--all"]);
+    run.assert_stdout_has("5 denied in 4 of 5 files");
 }
 
 #[test]
