@@ -40,8 +40,9 @@ pub(crate) fn assert_says(value: &Value, parts: &[&str]) {
     }
 }
 
+/// The rows of all tenants.
 #[track_caller]
-fn rows(document: &Value) -> &Vec<Value> {
+pub(crate) fn rows(document: &Value) -> &Vec<Value> {
     document["tenants"]
         .as_array()
         .unwrap_or_else(|| panic!("no tenants in {document:#}"))

@@ -30,7 +30,8 @@ pub(crate) use checks::{
 };
 pub(crate) use database::{TestDatabase, tenants};
 pub(crate) use documents::{
-    assert_public_is_empty, assert_says, assert_untouched, each_tenants, public_objects, tenant,
+    assert_public_is_empty, assert_says, assert_untouched, each_tenants, public_objects, rows,
+    tenant,
 };
 pub(crate) use fleet::TestFleet;
 pub(crate) use private_server::PrivateServer;
