@@ -95,6 +95,10 @@ fn rules_about_locks_refuse_where_the_config_says_so() {
 #[test]
 fn a_hundred_honest_migrations_run_as_they_are() {
     let db = TestDatabase::create(Server::A);
+    let has_uuids = "SELECT to_regproc('gen_random_uuid') IS NOT NULL"; // from PostgreSQL 13 on
+    if !db.query_one::<bool>(has_uuids) {
+        return;
+    }
     let schemas = tenants(&db, 2);
     let mut fleet = TestFleet::new(&db);
     let honest = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/honest");

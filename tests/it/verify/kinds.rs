@@ -62,7 +62,7 @@ const CHANGES: &[(&str, &str)] = &[
         "different column t.d",
     ),
     (
-        "ALTER TABLE t ALTER COLUMN e DROP EXPRESSION",
+        "ALTER TABLE t DROP COLUMN e, ADD COLUMN e int",
         "different column t.e",
     ),
     (
