@@ -68,7 +68,7 @@ fn planning(criterion: &mut Criterion) {
             group.bench_with_input(BenchmarkId::new(name, count), &fleet, |bencher, fleet| {
                 bencher.iter_batched(
                     || fleet.clone(),
-                    |fleet| black_box(build(fleet, &[], &set, set.head())),
+                    |fleet| black_box(build(fleet, Vec::new(), &set, set.head())),
                     BatchSize::PerIteration,
                 );
             });

@@ -218,9 +218,10 @@ impl Commission {
         let prepare = async {
             let tenants = find_writable(fleet, &self.selection, output).await?;
             let lease = lease::take(fleet, self.wait, None, output).await?;
-            Ok((lease, tenants))
+            let left_shapes = LeftShapes::of(lease.control(), None).await?;
+            Ok((lease, tenants, left_shapes))
         };
-        let (lease, tenants) = stop.preparing(prepare).await?;
+        let (lease, tenants, left_shapes) = stop.preparing(prepare).await?;
         let order = Order {
             command: self.deed.act.as_str(),
             deed: Some(self.deed),
@@ -231,7 +232,7 @@ impl Commission {
             target,
             concurrency: self.concurrency,
             waves: WaveSource::Nowhere,
-            left_shapes: LeftShapes::default(),
+            left_shapes,
             what_changed: None,
             windows: Windows::Ignored,
             ending: Ending::Told,

@@ -1,6 +1,6 @@
 //! Compares the shapes of tenants when they are done, and says of those that are unlike the others in what.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -148,7 +148,8 @@ impl Peers {
         peers
     }
 
-    fn at(&self, versions: &[Option<Version>]) -> Vec<AtVersion> {
+    /// Those of some versions.
+    pub(super) fn at(&self, versions: &BTreeSet<Option<Version>>) -> Vec<AtVersion> {
         let known = versions.iter();
         let known = known.filter_map(|version| Some((version, self.0.get(version)?)));
         let known = known.flat_map(|(version, ids)| ids.iter().map(|id| (id.clone(), *version)));
@@ -162,7 +163,7 @@ pub(super) struct Comparison {
     pub(super) reader: ShapeReader,
     /// What is known of them from before.
     pub(super) before: Before,
-    /// Who is asked where they alone do not tell what is right.
+    /// Who is asked as well: a few tenants of a run alone do not tell what is right.
     pub(super) peers: Peers,
     /// Where the names of migrations are.
     pub(super) set: Arc<MigrationSet>,
@@ -187,7 +188,7 @@ impl Comparison {
     async fn compare(&self, mut members: Vec<AtVersion>) -> Result<Vec<Unlike>, String> {
         members.retain(|(id, _)| !self.exclude.iter().any(|pattern| pattern.matches(id)));
         let mut seen = self.reader.read_all(&members, self.retry).await?;
-        let peers = self.peers.at(&seen.undecided());
+        let peers = self.peers.at(&seen.versions());
         if !peers.is_empty() {
             seen.add(self.reader.read_all(&peers, self.retry).await?);
         }

@@ -312,22 +312,14 @@ impl Fleet {
     ) -> anyhow::Result<Plan> {
         let all = found.selected.iter().chain(&found.others);
         let mut histories = self.read_histories(all).await?;
-        let mut history_of = |tenant: &Tenant| {
-            histories
-                .get_mut(&tenant.id.database)
-                .and_then(|of_database| of_database.remove(&tenant.id.schema))
-                .unwrap_or(HistorySnapshot::SchemaAbsent)
+        let mut with_history = |tenant: Tenant| {
+            let of_database = histories.get_mut(&tenant.id.database);
+            let history = of_database.and_then(|histories| histories.remove(&tenant.id.schema));
+            (tenant, history.unwrap_or(HistorySnapshot::SchemaAbsent))
         };
-        let witnesses: Vec<HistorySnapshot> = found.others.iter().map(&mut history_of).collect();
-        let known = found
-            .selected
-            .into_iter()
-            .map(|tenant| {
-                let history = history_of(&tenant);
-                (tenant, history)
-            })
-            .collect();
-        Ok(plan::build(known, &witnesses, set, target))
+        let selected = found.selected.into_iter().map(&mut with_history).collect();
+        let others = found.others.into_iter().map(&mut with_history).collect();
+        Ok(plan::build(selected, others, set, target))
     }
 
     /// The histories of these tenants.

@@ -1,9 +1,9 @@
 //! Whose shapes are compared in a run, and what is known of them from before it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::compare::{Comparison, Peers, ShapeReader};
+use super::compare::{Comparison, Peers, Seen, ShapeReader};
 use super::deed::{Deed, What};
 use super::fleet::Fleet;
 use super::open::looking;
@@ -11,29 +11,55 @@ use super::output::Output;
 use super::waves::Divided;
 use crate::config::{Drift, VerifyAfter};
 use crate::ledger::{Control, LedgerError, LeftShape, LeftWave};
-use crate::migration::MigrationSet;
-use crate::plan::{Action, AfterFix, Plan, TenantPlan};
+use crate::migration::{MigrationSet, Version};
+use crate::plan::{self, Action, AfterFix, Plan, TenantPlan};
 use crate::rollout::{AtVersion, Comparer, Likeness, RolloutWave};
 use crate::run::{RunId, WaveState};
-use crate::shape::{Before, Oddity};
+use crate::shape::Oddity;
 use crate::tenant::TenantId;
 
-/// How an earlier run, and those that it carried on, have left the shapes of their tenants.
+/// How earlier runs have left the shapes of their tenants: those that are carried on, and the others as far as a tenant
+/// was found to be unlike the others and has not been found to be like them since.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LeftShapes(HashMap<TenantId, LeftShape>);
+pub(super) struct LeftShapes {
+    of: HashMap<TenantId, LeftShape>,
+    /// Tenants that are done, and in a wave that was not found to be well.
+    unproven: HashSet<TenantId>,
+}
 
 impl LeftShapes {
-    /// Those of a run that has come to no end.
+    /// What there is to know beside a run that has come to no end.
     pub(super) async fn of(control: &Control, run: Option<&RunId>) -> Result<Self, LedgerError> {
-        let Some(run) = run else {
-            return Ok(Self::default());
+        let unlike = control.left_unlike().await?.into_iter();
+        let mut left = Self {
+            of: unlike.map(|of| (of.tenant.clone(), of)).collect(),
+            unproven: HashSet::new(),
         };
-        let left = control.left_shapes(run).await?.into_iter();
-        Ok(Self(left.map(|of| (of.tenant.clone(), of)).collect()))
+        let Some(run) = run else {
+            return Ok(left);
+        };
+        let of_run = control.left_shapes(run).await?.into_iter();
+        left.of.extend(of_run.map(|of| (of.tenant.clone(), of)));
+        for wave in control.left_waves(run).await? {
+            if is_open(&wave) {
+                let done = wave.members.into_iter().filter(|id| left.is_done(id));
+                left.unproven.extend(done.collect::<Vec<_>>());
+            }
+        }
+        Ok(left)
     }
 
     fn differs(&self, tenant: &TenantId) -> bool {
-        self.0.get(tenant).is_some_and(|left| left.differs)
+        self.of.get(tenant).is_some_and(|left| left.differs)
+    }
+
+    fn is_done(&self, tenant: &TenantId) -> bool {
+        self.of.get(tenant).is_some_and(|left| left.is_done)
+    }
+
+    /// Whether nobody can rely on a tenant: it differs, or may.
+    fn is_doubtful(&self, tenant: &TenantId) -> bool {
+        self.differs(tenant) || self.unproven.contains(tenant)
     }
 
     /// Tenants that are done, and that a run which carries on has to compare with those that are not.
@@ -48,13 +74,12 @@ impl LeftShapes {
             let mut members = wave.members.iter();
             let is_asked =
                 *index == 0 || is_every || wave.members.iter().any(|id| self.differs(id));
-            let is_open = matches!(wave.record.state, WaveState::Running | WaveState::Halted);
             // every wave is compared with those before it
-            is_every || is_asked && (is_open || members.any(|id| unfinished.contains(id)))
+            is_every || is_asked && (is_open(wave) || members.any(|id| unfinished.contains(id)))
         };
-        let done = self.0.values().filter(|left| left.is_done);
+        let done = self.of.values().filter(|left| left.is_done);
         if waves.is_empty() {
-            let is_due = is_every || self.0.values().any(|left| left.differs);
+            let is_due = is_every || self.of.values().any(|left| left.differs);
             let done = done.filter(|_| is_due);
             return done.map(|left| left.tenant.clone()).collect();
         }
@@ -66,7 +91,7 @@ impl LeftShapes {
     }
 
     fn odd(&self, tenant: &TenantId) -> Option<Vec<Oddity>> {
-        let odd = self.0.get(tenant)?.odd.clone()?;
+        let odd = self.of.get(tenant)?.odd.clone()?;
         serde_json::from_value(odd).ok()
     }
 }
@@ -90,55 +115,43 @@ impl Fleet {
         output: &Output,
     ) -> anyhow::Result<Asked> {
         let mut at_the_end = Likeness::default();
-        if compares(deed) {
-            let chooser = Chooser::new(self, plan, left);
+        let chooser = Chooser::new(self, plan, left);
+        if chooser.compares(deed) {
             chooser.mark(&mut divided.waves);
             if divided.waves.is_empty() {
                 at_the_end = chooser.at_the_end();
             }
         }
-        let mut compared: HashSet<&TenantId> = HashSet::new();
-        for wave in divided.waves.iter().filter(|w| w.likeness.is_asked) {
-            compared.extend(&wave.tenants);
-            compared.extend(wave.likeness.there.iter().map(|(id, _)| id));
-        }
-        if at_the_end.is_asked {
-            compared.extend(plan.tenants.iter().filter_map(to_migrate));
-            compared.extend(at_the_end.there.iter().map(|(id, _)| id));
-        }
+        let compared = compared(plan, &divided.waves, &at_the_end);
+        let all = plan.tenants.iter().chain(&plan.others);
+        let candidates = all
+            .filter(|tenant| matches!(tenant.action, Action::UpToDate | Action::Migrate(_)))
+            .filter(|tenant| tenant.from.is_some())
+            .map(at_version)
+            .filter(|(id, _)| !compared.contains(id) && !left.differs(id) && !self.may_differ(id));
+        let peers = Peers::of(candidates);
         let reader = ShapeReader::new(self);
-        let seen: Vec<AtVersion> = plan
+        let seen: Vec<&TenantPlan> = plan
             .tenants
             .iter()
             .filter(|tenant| to_migrate(tenant).is_some_and(|id| compared.contains(id)))
-            .map(at_version)
-            .filter(|(id, _)| !self.may_differ(id))
+            .filter(|tenant| !self.may_differ(&tenant.tenant.id))
             .collect();
-        let mut before = Before::default();
-        if !seen.is_empty() {
-            let patience = self.config.execution.reconnect_timeout;
-            let reading = looking(patience, output, async || Ok(reader.read(&seen).await?));
-            let (sight, _) = reading.await?;
-            before.odd = sight.oddities();
-            before.shapes = sight.by_tenant();
-        }
+        let sight = self.see_before(&reader, &seen, &peers, output).await?;
+        let read: HashSet<&TenantId> = sight.tenants.iter().map(|(id, ..)| id).collect();
+        let mut before = sight.oddities();
         for id in &compared {
-            // since the run that has made it unlike the others, nothing of it is known from before
-            let is_left = !before.shapes.contains_key(*id) || left.differs(id);
+            // since the run that has made it unlike the others, or may have, nothing of it is known from before
+            let is_left = !read.contains(*id) || left.is_doubtful(id);
             match left.odd(id).filter(|_| is_left) {
-                Some(odd) => before.odd.insert((*id).clone(), odd),
-                None if is_left => before.odd.remove(*id),
+                Some(odd) => before.insert((*id).clone(), odd),
+                None if is_left => before.remove(*id),
                 None => None,
             };
         }
-        let candidates = plan.tenants.iter();
-        let candidates = candidates
-            .filter(|tenant| tenant.action == Action::UpToDate)
-            .map(at_version)
-            .filter(|(id, _)| !compared.contains(id) && !left.differs(id) && !self.may_differ(id));
         Ok(Asked {
             comparison: Comparison {
-                peers: Peers::of(candidates),
+                peers,
                 reader,
                 before,
                 set: Arc::clone(set),
@@ -150,8 +163,46 @@ impl Fleet {
         })
     }
 
+    /// The shapes of tenants before they are migrated, and of some others of their versions.
+    async fn see_before(
+        &self,
+        reader: &ShapeReader,
+        tenants: &[&TenantPlan],
+        peers: &Peers,
+        output: &Output,
+    ) -> anyhow::Result<Seen> {
+        if tenants.is_empty() {
+            return Ok(Seen::default());
+        }
+        let mut asked: Vec<AtVersion> = tenants.iter().map(|tenant| at_version(tenant)).collect();
+        let versions: BTreeSet<Option<Version>> = asked.iter().map(|(_, v)| *v).collect();
+        asked.extend(peers.at(&versions));
+        let patience = self.config.execution.reconnect_timeout;
+        let reading = looking(patience, output, async || Ok(reader.read(&asked).await?));
+        let (mut sight, _) = reading.await?;
+        // somebody who died may have left a migration that came to its end only now
+        let histories = looking(patience, output, async || {
+            self.read_histories(tenants.iter().map(|tenant| &tenant.tenant))
+                .await
+        });
+        let histories = histories.await?;
+        let has_moved = |tenant: &&&TenantPlan| {
+            let id = &tenant.tenant.id;
+            let of_database = histories.get(&id.database);
+            let history = of_database.and_then(|histories| histories.get(&id.schema));
+            history.and_then(plan::version_of) != tenant.from
+        };
+        let moved: HashSet<&TenantId> = tenants
+            .iter()
+            .filter(has_moved)
+            .map(|tenant| &tenant.tenant.id)
+            .collect();
+        sight.forget(|id| moved.contains(id));
+        Ok(sight)
+    }
+
     /// Whether a tenant need not be like the others.
-    fn may_differ(&self, tenant: &TenantId) -> bool {
+    pub(super) fn may_differ(&self, tenant: &TenantId) -> bool {
         let mut excluded = self.config.verify.exclude.iter();
         excluded.any(|pattern| pattern.matches(tenant))
     }
@@ -160,7 +211,7 @@ impl Fleet {
 impl Asked {
     /// In what a tenant differs from the others already, as the ledger keeps it.
     pub(super) fn odd(&self, tenant: &TenantId) -> Option<serde_json::Value> {
-        let odd = self.comparison.before.odd.get(tenant)?;
+        let odd = self.comparison.before.get(tenant)?;
         serde_json::to_value(odd).ok()
     }
 
@@ -179,14 +230,28 @@ impl Asked {
     }
 }
 
-/// An act that leaves tenants as they are says nothing of their shapes, and who enters something into a history
-/// takes a shape for what it is.
-fn compares(deed: Option<&Deed>) -> bool {
-    match deed.map(|deed| &deed.what) {
-        None => true,
-        Some(What::Fix { then, .. }) => *then == AfterFix::Migrate,
-        Some(What::Entry(_)) => false,
+/// Whether it was not found out of a wave whether its tenants are alike.
+fn is_open(wave: &LeftWave) -> bool {
+    matches!(wave.record.state, WaveState::Running | WaveState::Halted)
+}
+
+/// All whose shapes are compared.
+fn compared<'a>(
+    plan: &'a Plan,
+    waves: &'a [RolloutWave],
+    at_the_end: &'a Likeness,
+) -> HashSet<&'a TenantId> {
+    let mut compared: HashSet<&TenantId> = HashSet::new();
+    for wave in waves.iter().filter(|wave| wave.likeness.is_asked) {
+        let there = wave.likeness.there.iter().chain(&wave.likeness.beside);
+        compared.extend(&wave.tenants);
+        compared.extend(there.map(|(id, _)| id));
     }
+    if at_the_end.is_asked {
+        compared.extend(plan.tenants.iter().filter_map(to_migrate));
+        compared.extend(at_the_end.there.iter().map(|(id, _)| id));
+    }
+    compared
 }
 
 fn to_migrate(tenant: &TenantPlan) -> Option<&TenantId> {
@@ -200,29 +265,52 @@ fn at_version(tenant: &TenantPlan) -> AtVersion {
 /// Chooses who is compared.
 struct Chooser<'a> {
     fleet: &'a Fleet,
+    plan: &'a Plan,
     left: &'a LeftShapes,
     /// Tenants that are at their target already.
     there: HashMap<&'a TenantId, AtVersion>,
+    /// The same, of those that are not selected.
+    beside: HashMap<&'a TenantId, AtVersion>,
     is_every: bool,
 }
 
 impl<'a> Chooser<'a> {
     fn new(fleet: &'a Fleet, plan: &'a Plan, left: &'a LeftShapes) -> Self {
-        let there = plan.tenants.iter();
-        let there = there
-            .filter(|tenant| tenant.action == Action::UpToDate)
-            .map(|tenant| (&tenant.tenant.id, at_version(tenant)));
         Self {
             fleet,
+            plan,
             left,
-            there: there.collect(),
+            there: there(&plan.tenants),
+            beside: there(&plan.others),
             is_every: fleet.config.verify.after == VerifyAfter::Every,
         }
     }
 
-    fn known(&self, tenants: impl Iterator<Item = TenantId>) -> Vec<AtVersion> {
-        let known = tenants.filter_map(|id| self.there.get(&id).cloned());
-        known.filter(|(id, _)| !self.fleet.may_differ(id)).collect()
+    /// An act that leaves tenants as they are says nothing of their shapes, unless one of them is to be mended so; and
+    /// who enters something into a history takes a shape for what it is.
+    fn compares(&self, deed: Option<&Deed>) -> bool {
+        match deed.map(|deed| &deed.what) {
+            None => true,
+            Some(What::Fix { then, .. }) => *then == AfterFix::Migrate || self.has_doubtful(),
+            Some(What::Entry(_)) => false,
+        }
+    }
+
+    fn has_doubtful(&self) -> bool {
+        let mut tenants = self.plan.tenants.iter();
+        tenants.any(|tenant| self.left.is_doubtful(&tenant.tenant.id))
+    }
+
+    fn known(&self, tenants: &[TenantId]) -> Likeness {
+        let known = |of: &HashMap<&TenantId, AtVersion>| -> Vec<AtVersion> {
+            let known = tenants.iter().filter_map(|id| of.get(id).cloned());
+            known.filter(|(id, _)| !self.fleet.may_differ(id)).collect()
+        };
+        Likeness {
+            is_asked: true,
+            there: known(&self.there),
+            beside: known(&self.beside),
+        }
     }
 
     /// Says of each wave whether its tenants are compared, and with whom of those who were there before.
@@ -231,42 +319,52 @@ impl<'a> Chooser<'a> {
         // of waves that have passed: they are compared with the next
         let mut passed: Vec<TenantId> = Vec::new();
         for (index, wave) in waves.iter_mut().enumerate() {
-            let differing = wave.members.iter().filter(|id| self.left.differs(id));
-            let has_differing = differing.count() > 0;
+            let has_differing = wave.members.iter().any(|id| self.left.differs(id));
             placed.extend(wave.members.iter().cloned());
             wave.likeness.is_asked = index == 0 || self.is_every || has_differing;
             let is_open = !matches!(wave.state, WaveState::Pending | WaveState::Passed);
             let is_due = is_open || has_differing || !wave.tenants.is_empty();
             if wave.likeness.is_asked && is_due {
-                let members = passed.drain(..).chain(wave.members.iter().cloned());
-                wave.likeness.there = self.known(members);
+                passed.extend(wave.members.iter().cloned());
+                wave.likeness = self.known(&std::mem::take(&mut passed));
             } else if self.is_every {
                 passed.extend(wave.members.iter().cloned());
             }
         }
         // whoever is left from other waves comes before all others
-        let unplaced = self.differing().filter(|id| !placed.contains(id));
-        let unplaced = self.known(unplaced);
+        let mut unplaced = self.doubtful();
+        unplaced.retain(|id| !placed.contains(id));
+        let unplaced = self.known(&unplaced);
         if let Some(first) = waves.first_mut() {
-            first.likeness.there.extend(unplaced);
+            first.likeness.there.extend(unplaced.there);
+            first.likeness.beside.extend(unplaced.beside);
         }
     }
 
-    fn differing(&self) -> impl Iterator<Item = TenantId> {
-        let left = self.left.0.values().filter(|left| left.differs);
-        left.map(|left| left.tenant.clone())
+    fn doubtful(&self) -> Vec<TenantId> {
+        let known = self.left.of.keys();
+        let doubtful = known.filter(|id| self.left.is_doubtful(id));
+        doubtful.cloned().collect()
     }
 
     fn at_the_end(&self) -> Likeness {
-        let differing = self.known(self.differing());
-        if self.is_every || !differing.is_empty() {
-            let left = self.left.0.values();
-            let left = left.filter(|left| left.is_done || left.differs);
-            return Likeness {
-                is_asked: true,
-                there: self.known(left.map(|left| left.tenant.clone())),
-            };
+        if !self.is_every && !self.has_doubtful() {
+            return Likeness::default();
         }
-        Likeness::default()
+        let left = self.left.of.values();
+        let left = left.filter(|left| left.is_done || left.differs);
+        let left: Vec<TenantId> = left.map(|left| left.tenant.clone()).collect();
+        Likeness {
+            beside: Vec::new(),
+            ..self.known(&left)
+        }
     }
+}
+
+fn there(tenants: &[TenantPlan]) -> HashMap<&TenantId, AtVersion> {
+    let there = tenants.iter();
+    there
+        .filter(|tenant| tenant.action == Action::UpToDate)
+        .map(|tenant| (&tenant.tenant.id, at_version(tenant)))
+        .collect()
 }

@@ -48,7 +48,11 @@ pub(super) async fn build(
         fleet,
         pool,
         migrator: fleet
-            .migrator(set, &plan::build(Vec::new(), &[], set, None), Vec::new())
+            .migrator(
+                set,
+                &plan::build(Vec::new(), Vec::new(), set, None),
+                Vec::new(),
+            )
             .without_roles(),
         id: TenantId {
             database: database.clone(),

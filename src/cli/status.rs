@@ -42,8 +42,10 @@ async fn show(
     let plan = restraints::apply(held, Windows::Observed, plan, output);
     let has_ledger = state != ControlState::Missing;
     let view = if has_ledger {
+        let mut unlike = control.unlike(state).await?;
+        unlike.retain(|tenant, _| !fleet.may_differ(tenant));
         LedgerView {
-            unlike: control.unlike(state).await?,
+            unlike,
             ..control.view(&unsettled(&plan)).await?
         }
     } else {

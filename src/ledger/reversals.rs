@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Row, Transaction};
 
 use super::control::{Control, ControlState};
 use super::queries::{ATTEMPTS, attempt, tenant_id};
@@ -93,6 +93,16 @@ pub(super) async fn record_reversals(
     )
 }
 
+/// Tenants, in their latest run, that were found to be unlike the others; a later run that has compared them, or has
+/// taken their shapes for what they are, has not found that again. With `t` and `r` for the tenant's row and the run.
+const UNLIKE: &str = "run_tenants t JOIN runs r ON r.id = t.run_id \
+    WHERE t.differs AND NOT EXISTS (SELECT FROM run_tenants n JOIN runs later ON later.id = n.run_id \
+      WHERE n.database = t.database AND n.schema = t.schema AND later.started_at > r.started_at \
+        AND (n.differs OR n.outcome IN ('succeeded', 'up_to_date') AND CASE WHEN n.wave IS NULL \
+          THEN later.outcome IN ('succeeded', 'failed') \
+          ELSE EXISTS (SELECT FROM run_waves w WHERE w.run_id = n.run_id AND w.wave = n.wave \
+            AND w.state NOT IN ('pending', 'running', 'halted')) END))";
+
 impl Control {
     /// Tenants that were found to be unlike the others, and have not been found to be like them since.
     ///
@@ -109,11 +119,10 @@ impl Control {
             .client()
             .query(
                 &format!(
-                    "SELECT {ATTEMPTS} FROM run_tenants t JOIN runs r ON r.id = t.run_id \
-                     JOIN attempts a ON a.run_id = t.run_id AND a.database = t.database AND a.schema = t.schema \
-                       AND a.attempt = t.attempts + 1 \
-                     WHERE t.differs AND NOT EXISTS (SELECT FROM run_tenants n JOIN runs later ON later.id = n.run_id \
-                       WHERE n.database = t.database AND n.schema = t.schema AND later.started_at > r.started_at)"
+                    "SELECT {ATTEMPTS} FROM attempts a JOIN \
+                       (SELECT t.run_id, t.database, t.schema, t.attempts FROM {UNLIKE}) u \
+                     ON a.run_id = u.run_id AND a.database = u.database AND a.schema = u.schema \
+                       AND a.attempt = u.attempts + 1"
                 ),
                 &[],
             )
@@ -129,6 +138,17 @@ impl Control {
             Some((found.tenant, last))
         });
         Ok(unlike.collect())
+    }
+
+    /// The same, as a run has left them.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read.
+    pub async fn left_unlike(&self) -> Result<Vec<LeftShape>, LedgerError> {
+        let query = format!("SELECT t.database, t.schema, true, true, t.odd::text FROM {UNLIKE}");
+        let rows = self.client().query(&query, &[]).await;
+        let rows = rows.map_err(LedgerError::query("read which tenants differ"))?;
+        Ok(rows.iter().filter_map(left_shape).collect())
     }
 
     /// What a run, and those that it carried on, have left of their tenants' shapes: of each the latest.
@@ -150,15 +170,16 @@ impl Control {
             )
             .await
             .map_err(LedgerError::query("read how tenants were left"))?;
-        let left = rows.iter().filter_map(|row| {
-            let odd: Option<&str> = row.get(4);
-            Some(LeftShape {
-                tenant: tenant_id(row, 0)?,
-                differs: row.get(2),
-                is_done: row.get(3),
-                odd: odd.and_then(|odd| serde_json::from_str(odd).ok()),
-            })
-        });
-        Ok(left.collect())
+        Ok(rows.iter().filter_map(left_shape).collect())
     }
+}
+
+fn left_shape(row: &Row) -> Option<LeftShape> {
+    let odd: Option<&str> = row.get(4);
+    Some(LeftShape {
+        tenant: tenant_id(row, 0)?,
+        differs: row.get(2),
+        is_done: row.get(3),
+        odd: odd.and_then(|odd| serde_json::from_str(odd).ok()),
+    })
 }

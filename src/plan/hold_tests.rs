@@ -50,6 +50,7 @@ fn under(holds: &[HoldKind], window: Option<&str>, action: Action) -> Action {
     let mut plan = Plan {
         target: Some(3),
         tenants: vec![tenant],
+        others: Vec::new(),
     };
     restraints.apply(&mut plan);
     assert_eq!(plan.tenants[0].holds.len(), holds.len());

@@ -41,6 +41,8 @@ pub struct Plan {
     pub target: Option<Version>,
     /// Every tenant that was selected, by name.
     pub tenants: Vec<TenantPlan>,
+    /// Those that were not: nothing is done with them, and what they are at says something of the others.
+    pub others: Vec<TenantPlan>,
 }
 
 /// What would be done with one tenant.
@@ -145,43 +147,41 @@ pub fn resolve_target(
     Err(UnknownTarget { version, known })
 }
 
-/// Decides every tenant's fate, first by its own history (equal ones are decided once), then in the
-/// light of what all others say about the set; `witnesses` are histories of tenants that are not
-/// selected.
+/// Decides every tenant's fate, first by its own history (equal ones are decided once), then in the light of what all
+/// others say about the set. `others` are tenants that are not selected.
 pub fn build(
     tenants: Vec<(Tenant, HistorySnapshot)>,
-    witnesses: &[HistorySnapshot],
+    others: Vec<(Tenant, HistorySnapshot)>,
     set: &MigrationSet,
     target: Option<Version>,
 ) -> Plan {
     let mut decided: HashMap<*const AppliedRow, Vec<(HistorySnapshot, Action)>> = HashMap::new();
-    let mut plans: Vec<TenantPlan> = tenants
-        .into_iter()
-        .map(|(tenant, history)| {
-            let action = match &history {
-                HistorySnapshot::Rows { rows, .. } => {
-                    let same_rows = decided.entry(rows.as_ptr()).or_default();
-                    if let Some((_, action)) = same_rows.iter().find(|(h, _)| *h == history) {
-                        action.clone()
-                    } else {
-                        let action = decide(tenant.presence, &history, set, target);
-                        same_rows.push((history.clone(), action.clone()));
-                        action
-                    }
+    let mut plan = |(tenant, history): (Tenant, HistorySnapshot)| {
+        let action = match &history {
+            HistorySnapshot::Rows { rows, .. } => {
+                let same_rows = decided.entry(rows.as_ptr()).or_default();
+                if let Some((_, action)) = same_rows.iter().find(|(h, _)| *h == history) {
+                    action.clone()
+                } else {
+                    let action = decide(tenant.presence, &history, set, target);
+                    same_rows.push((history.clone(), action.clone()));
+                    action
                 }
-                _ => decide(tenant.presence, &history, set, target),
-            };
-            TenantPlan {
-                from: version_of(&history),
-                tenant,
-                history,
-                action,
-                holds: Vec::new(),
             }
-        })
-        .collect();
-    let own = plans.iter().map(|plan| &plan.history);
-    let evidence = Evidence::gather(own.chain(witnesses), set);
+            _ => decide(tenant.presence, &history, set, target),
+        };
+        TenantPlan {
+            from: version_of(&history),
+            tenant,
+            history,
+            action,
+            holds: Vec::new(),
+        }
+    };
+    let mut plans: Vec<TenantPlan> = tenants.into_iter().map(&mut plan).collect();
+    let others: Vec<TenantPlan> = others.into_iter().map(&mut plan).collect();
+    let all = plans.iter().chain(&others);
+    let evidence = Evidence::gather(all.map(|plan| &plan.history), set);
     for plan in &mut plans {
         evidence.reconsider(plan);
     }
@@ -189,6 +189,7 @@ pub fn build(
     Plan {
         target,
         tenants: plans,
+        others,
     }
 }
 

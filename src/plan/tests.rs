@@ -66,7 +66,7 @@ fn planned(histories: Vec<HistorySnapshot>, set: &MigrationSet) -> Plan {
             (tenant, history)
         })
         .collect();
-    build(tenants, &[], set, set.head())
+    build(tenants, Vec::new(), set, set.head())
 }
 
 fn migrate(versions: &[Version]) -> Action {

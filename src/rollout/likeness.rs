@@ -68,6 +68,7 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
             let migrated = board.wave.tenants.iter();
             members.extend(migrated.filter_map(|tenant| self.tally.reached(tenant)));
             members.extend(board.wave.likeness.there.iter().cloned());
+            members.extend(board.wave.likeness.beside.iter().cloned());
         }
         members
     }
@@ -92,6 +93,8 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         let mut failed = Vec::new();
         for unlike in unlike {
             match unlike.since {
+                // the run that it is of has told that
+                UnlikeSince::Before(_) if self.is_beside(&unlike.tenant) => {}
                 UnlikeSince::Before(note) => self.note(unlike.tenant, note),
                 UnlikeSince::Run(failure) => {
                     self.reverse(&unlike.tenant, *failure);
@@ -113,6 +116,13 @@ impl<M: TenantMigrator, L: Ledger> Dispatcher<M, L> {
         } else {
             self.halt(halt);
         }
+    }
+
+    /// Whether a tenant is compared and not of the run.
+    fn is_beside(&self, tenant: &TenantId) -> bool {
+        let waves = self.waves.boards.iter().map(|board| &board.wave);
+        let mut beside = waves.flat_map(|wave| &wave.likeness.beside);
+        beside.any(|(id, _)| id == tenant)
     }
 
     /// What was so before is told, and is nobody's failure.

@@ -30,7 +30,8 @@ impl RolloutWave {
     /// Whether there is anything to do before the next one may begin.
     pub(super) fn is_due(&self) -> bool {
         let is_left = !matches!(self.state, WaveState::Pending | WaveState::Passed);
-        !self.tenants.is_empty() || !self.likeness.there.is_empty() || is_left
+        let has_left = !self.likeness.there.is_empty() || !self.likeness.beside.is_empty();
+        !self.tenants.is_empty() || has_left || is_left
     }
 }
 
@@ -56,6 +57,9 @@ pub struct Likeness {
     pub is_asked: bool,
     /// Who is compared beside those that are migrated: tenants that were at their target before.
     pub there: Vec<AtVersion>,
+    /// The same, of tenants that are not of the run: the waves that it goes on with are not known to be well without
+    /// them.
+    pub beside: Vec<AtVersion>,
 }
 
 /// A tenant and its version.

@@ -1,11 +1,13 @@
 //! Which of some tenants are unlike the others of their version, and in what they were so before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use super::{Change, Difference, Fingerprint, Group, Shape, VersionGroups, differences, group};
+use super::{Difference, Fingerprint, Group, Shape, VersionGroups, differences, group};
 use crate::tenant::TenantId;
 
 /// Tenants as they were seen at one moment, with their versions.
@@ -33,6 +35,10 @@ pub struct Oddity {
     kind: String,
     table: Option<String>,
     name: String,
+    /// A hash of the definition that the tenant had.
+    found: Option<String>,
+    /// A hash of the one that the others had.
+    expected: Option<String>,
 }
 
 impl Oddity {
@@ -42,6 +48,8 @@ impl Oddity {
             kind: difference.kind.word().to_owned(),
             table: difference.table.clone(),
             name: difference.name.clone(),
+            found: hash_of(difference.found.as_deref()),
+            expected: hash_of(difference.expected.as_deref()),
         }
     }
 
@@ -49,18 +57,55 @@ impl Oddity {
         self.name == difference.name
             && self.table == difference.table
             && self.kind == difference.kind.word()
-            && self.change == difference.change.word()
+    }
+
+    /// Whether a difference in the same thing is this one still: since then both sides have changed it, or neither.
+    /// What one side alone has changed, the other one ought to have changed too.
+    fn is_still(&self, difference: &Difference) -> bool {
+        let has_changed = hash_of(difference.found.as_deref()) != self.found;
+        let have_changed = hash_of(difference.expected.as_deref()) != self.expected;
+        has_changed == have_changed
+    }
+
+    /// Whether a difference is this one under another name, where its table was renamed, or it was itself.
+    fn was_renamed_to(&self, difference: &Difference) -> bool {
+        let other = Self::of(difference);
+        let is_defined_so = (&self.found, &self.expected) == (&other.found, &other.expected);
+        let is_the_thing = if self.table == other.table {
+            is_defined_so
+        } else {
+            local(&self.name) == local(&other.name)
+        };
+        (&self.kind, &self.change) == (&other.kind, &other.change) && is_the_thing
+    }
+
+    /// Whether a difference is this one seen from the other side.
+    fn is_mirrored_by(&self, difference: &Difference) -> bool {
+        let mirrored = Difference {
+            found: difference.expected.clone(),
+            expected: difference.found.clone(),
+            ..difference.clone()
+        };
+        self.is_about(&mirrored) && self.is_still(&mirrored)
     }
 }
 
-/// What is known of tenants from before they were migrated.
-#[derive(Clone, Debug, Default)]
-pub struct Before {
-    /// In what a tenant differed from the others.
-    pub odd: HashMap<TenantId, Vec<Oddity>>,
-    /// Its shape, as far as this process has seen it.
-    pub shapes: HashMap<TenantId, Arc<Shape>>,
+/// So much of a definition as tells it from another one.
+fn hash_of(definition: Option<&str>) -> Option<String> {
+    let hash = Sha256::digest(definition?);
+    Some(hash[..8].iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
 }
+
+/// A name without that of its table.
+fn local(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(_, local)| local)
+}
+
+/// In what tenants differed from the others before they were migrated.
+pub type Before = HashMap<TenantId, Vec<Oddity>>;
 
 /// A tenant that is unlike the others.
 #[derive(Clone, Debug)]
@@ -81,21 +126,15 @@ impl<V: Ord + Clone> Sight<V> {
         group(self.tenants.iter().cloned(), shape)
     }
 
-    /// The versions whose tenants alone do not tell what is right: there is one tenant, or no majority.
-    pub fn undecided(&self) -> Vec<V> {
-        let groups = self.groups().into_iter();
-        let groups = groups.filter(|of| of.tenants() < 2 || of.majority().is_none());
-        groups.map(|of| of.version).collect()
+    /// The versions that there are.
+    pub fn versions(&self) -> BTreeSet<V> {
+        let versions = self.tenants.iter();
+        versions.map(|(_, version, _)| version.clone()).collect()
     }
 
-    /// The shape of each.
-    pub fn by_tenant(&self) -> HashMap<TenantId, Arc<Shape>> {
-        let tenants = self.tenants.iter();
-        let shapes = tenants.filter_map(|(id, _, print)| {
-            let shape = self.shapes.get(print)?;
-            Some((id.clone(), Arc::clone(shape)))
-        });
-        shapes.collect()
+    /// Takes tenants out.
+    pub fn forget(&mut self, is_out: impl Fn(&TenantId) -> bool) {
+        self.tenants.retain(|(tenant, ..)| !is_out(tenant));
     }
 
     /// The same with others.
@@ -104,15 +143,12 @@ impl<V: Ord + Clone> Sight<V> {
         self.shapes.extend(others.shapes);
     }
 
-    /// In what tenants differ from most others of their version. Where all others are alike, one that differs from
-    /// them says something of each of them as well.
-    pub fn oddities(&self) -> HashMap<TenantId, Vec<Oddity>> {
-        let mut odd = HashMap::new();
+    /// In what tenants differ from most others of their version. Where there is no majority, one that differs from
+    /// the others says something of each of them as well.
+    pub fn oddities(&self) -> Before {
+        let mut odd = Before::new();
         for of in self.groups() {
-            for (index, group) in of.groups.iter().enumerate() {
-                let Some(other) = of.other_than(index) else {
-                    continue;
-                };
+            for (group, other) in of.unlike() {
                 let found = differences(&group.shape, &other.shape);
                 let found: Vec<Oddity> = found.iter().map(Oddity::of).collect();
                 let tenants = group.tenants.iter();
@@ -122,35 +158,31 @@ impl<V: Ord + Clone> Sight<V> {
         odd
     }
 
-    /// The tenants that are unlike the others: those outside of a majority, and all where there is none.
+    /// The tenants that are unlike the others: those outside of a majority, and all where there is none. A difference
+    /// that the others had before is theirs alone.
     pub fn outliers(&self, before: &Before) -> Vec<Outlier<V>> {
         let mut outliers = Vec::new();
         for of in self.groups() {
-            let has_majority = of.majority().is_some();
-            for (index, group) in of.groups.iter().enumerate() {
-                // the majority is the first
-                let is_right = has_majority && index == 0;
-                let Some(other) = of.other_than(index).filter(|_| !is_right) else {
-                    continue;
-                };
+            for (group, other) in of.unlike() {
                 let found = differences(&group.shape, &other.shape);
-                if found.is_empty() {
-                    // a name of its own in one text was plain letters in the other
-                    continue;
-                }
                 for tenant in &group.tenants {
-                    let odd = before.odd.get(tenant).map_or(&[][..], Vec::as_slice);
-                    let is_old = |difference: &Difference| {
-                        odd.iter().any(|odd| odd.is_about(difference))
-                            && !before.has_changed(other, difference)
-                    };
-                    let (old, new) = found.iter().cloned().partition(is_old);
-                    outliers.push(Outlier {
-                        tenant: tenant.clone(),
-                        version: of.version.clone(),
-                        new,
-                        old,
-                    });
+                    let (mut new, mut old) = (Vec::new(), Vec::new());
+                    let mut known = Known::of(before.get(tenant), &found);
+                    for difference in &found {
+                        if known.has(difference) {
+                            old.push(difference.clone());
+                        } else if !is_of_all(other, before, difference) {
+                            new.push(difference.clone());
+                        }
+                    }
+                    if !new.is_empty() || !old.is_empty() {
+                        outliers.push(Outlier {
+                            tenant: tenant.clone(),
+                            version: of.version.clone(),
+                            new,
+                            old,
+                        });
+                    }
                 }
             }
         }
@@ -158,33 +190,58 @@ impl<V: Ord + Clone> Sight<V> {
     }
 }
 
-impl Before {
-    /// Whether a difference comes from a change of the others: they have got, or lost, what the tenant has not, or has.
-    fn has_changed(&self, others: &Group, difference: &Difference) -> bool {
-        let others = others.tenants.iter();
-        let mut seen = others.filter_map(|tenant| self.shapes.get(tenant));
-        let table = difference.table.as_deref();
-        let had = |shape: &Arc<Shape>| {
-            let item = shape.get(difference.kind, table, &difference.name);
-            item.is_some()
-        };
-        match difference.change {
-            Change::Missing => seen.any(|shape| !had(shape)),
-            Change::Additional => seen.any(had),
-            Change::Different => false,
+/// What is known of one tenant from before.
+struct Known<'a> {
+    odd: &'a [Oddity],
+    /// Of these there is no difference any more, unless under another name.
+    gone: Vec<&'a Oddity>,
+}
+
+impl<'a> Known<'a> {
+    fn of(odd: Option<&'a Vec<Oddity>>, found: &[Difference]) -> Self {
+        let odd = odd.map_or(&[][..], Vec::as_slice);
+        let is_gone = |odd: &&Oddity| !found.iter().any(|difference| odd.is_about(difference));
+        Self {
+            odd,
+            gone: odd.iter().filter(is_gone).collect(),
         }
+    }
+
+    /// Whether a difference was there before. One that has another name now is taken for one difference only.
+    fn has(&mut self, difference: &Difference) -> bool {
+        if let Some(odd) = self.odd.iter().find(|odd| odd.is_about(difference)) {
+            return odd.is_still(difference);
+        }
+        let renamed = self
+            .gone
+            .iter()
+            .position(|odd| odd.was_renamed_to(difference));
+        renamed.map(|index| self.gone.remove(index)).is_some()
     }
 }
 
-impl<V> VersionGroups<V> {
-    fn tenants(&self) -> usize {
-        self.groups.iter().map(|group| group.tenants.len()).sum()
-    }
+/// Whether all of these tenants have differed from the others by this before.
+fn is_of_all(group: &Group, before: &Before, difference: &Difference) -> bool {
+    group.tenants.iter().all(|tenant| {
+        let odd = before.get(tenant).map_or(&[][..], Vec::as_slice);
+        odd.iter().any(|odd| odd.is_mirrored_by(difference))
+    })
+}
 
-    /// The largest group but this one.
-    fn other_than(&self, index: usize) -> Option<&Group> {
-        let mut groups = self.groups.iter().enumerate();
-        groups.find(|(other, _)| *other != index).map(|(_, g)| g)
+impl<V> VersionGroups<V> {
+    /// The groups that are not as they ought to be, as far as that is known, each with one that it is compared with:
+    /// the majority, or where there is none the largest of the others.
+    fn unlike(&self) -> impl Iterator<Item = (&Group, &Group)> {
+        let majority = self.majority();
+        let groups = self.groups.iter().enumerate();
+        groups.filter_map(move |(index, group)| {
+            let other = match majority {
+                Some(_) if index == 0 => None,
+                Some(majority) => Some(majority),
+                None => self.groups.get(usize::from(index == 0)),
+            };
+            Some((group, other?))
+        })
     }
 }
 
@@ -212,16 +269,20 @@ mod tests {
         }
     }
 
-    /// Tenants with their version and the names of their columns.
+    /// Tenants with their version and their columns, `x` or `t.x numeric`.
     fn sight(tenants: &[(&str, u64, &[&str])]) -> Sight<u64> {
         let mut sight = Sight::default();
         for (name, version, columns) in tenants {
-            let columns = columns.iter().map(|column| Item {
-                kind: Kind::Column,
-                table: Some("t".to_owned()),
-                name: format!("t.{column}"),
-                definition: "integer".to_owned(),
-                raw: None,
+            let columns = columns.iter().map(|column| {
+                let (name, definition) = column.split_once(' ').unwrap_or((column, "integer"));
+                let (table, name) = name.split_once('.').unwrap_or(("t", name));
+                Item {
+                    kind: Kind::Column,
+                    table: Some(table.to_owned()),
+                    name: format!("{table}.{name}"),
+                    definition: definition.to_owned(),
+                    raw: None,
+                }
             });
             let shape = Shape::new(columns.map(Arc::new).collect());
             let fingerprint = shape.fingerprint();
@@ -247,70 +308,103 @@ mod tests {
         sight.outliers(before).iter().map(shown).collect()
     }
 
-    fn before(sight: &Sight<u64>) -> Before {
-        Before {
-            odd: sight.oddities(),
-            shapes: sight.by_tenant(),
-        }
+    /// What is told of tenants a, b and c, which have these columns before and after.
+    fn told_of(before: [&[&str]; 3], after: [&[&str]; 3]) -> Vec<String> {
+        let [a, b, c] = before;
+        let past = sight(&[("a", 1, a), ("b", 1, b), ("c", 1, c)]);
+        let [a, b, c] = after;
+        let now = sight(&[("a", 2, a), ("b", 2, b), ("c", 2, c)]);
+        told(&now, &past.oddities())
     }
 
     #[test]
     fn who_is_not_with_the_majority_is_an_outlier() {
-        let after = sight(&[("a", 2, &["x"]), ("b", 2, &[]), ("c", 2, &["x"])]);
-        assert_eq!(told(&after, &Before::default()), ["b: t.x missing / "]);
-        assert!(after.undecided().is_empty());
-        let equal = sight(&[("a", 2, &["x"]), ("b", 2, &["x"]), ("c", 1, &[])]);
-        assert!(told(&equal, &Before::default()).is_empty());
-        assert_eq!(equal.undecided(), [1]);
+        let found = told_of([&[], &[], &[]], [&["x"], &[], &["x"]]);
+        assert_eq!(found, ["b: t.x missing / "]);
+        assert!(told_of([&[], &[], &[]], [&["x"], &["x"], &["x"]]).is_empty());
     }
 
     #[test]
     fn in_a_tie_nobody_is_right_unless_others_tell() {
         let mut after = sight(&[("a", 2, &["x"]), ("b", 2, &[])]);
-        assert_eq!(after.undecided(), [2]);
         let tied = ["a: t.x additional / ", "b: t.x missing / "];
         assert_eq!(told(&after, &Before::default()), tied);
         after.add(sight(&[("c", 2, &["x"])]));
         assert_eq!(told(&after, &Before::default()), ["b: t.x missing / "]);
+        after.forget(|tenant| *tenant == id("a"));
+        assert_eq!(told(&after, &Before::default()).len(), 2);
     }
 
     #[test]
-    fn what_was_so_before_is_old_also_for_those_who_were_right() {
-        let past = sight(&[("a", 1, &["own"]), ("b", 1, &[]), ("c", 1, &[])]);
-        let past = before(&past);
-        let after = sight(&[("a", 2, &["own", "x"]), ("b", 2, &["x"]), ("c", 2, &["x"])]);
-        assert_eq!(told(&after, &past), ["a:  / t.own additional"]);
-        // c was not migrated, and who is right is not known any more
+    fn what_was_so_before_is_old() {
+        let found = told_of([&["own"], &[], &[]], [&["own", "x"], &["x"], &["x"]]);
+        assert_eq!(found, ["a:  / t.own additional"]);
+    }
+
+    #[test]
+    fn what_one_had_before_is_no_difference_of_the_other() {
+        let past = sight(&[("a", 1, &["own"]), ("b", 1, &[]), ("c", 1, &[])]).oddities();
         let after = sight(&[("a", 2, &["own", "x"]), ("b", 2, &["x"])]);
+        assert_eq!(told(&after, &past), ["a:  / t.own additional"]);
+        let after = sight(&[("a", 2, &["own"]), ("b", 2, &["x"])]);
+        let tied = ["a: t.x missing / t.own additional", "b: t.x additional / "];
+        assert_eq!(told(&after, &past), tied);
+        // who of two is right was not known before either
+        let past = sight(&[("a", 1, &["own"]), ("b", 1, &[])]).oddities();
+        let after = sight(&[("a", 2, &["own"]), ("b", 2, &[])]);
         let tied = ["a:  / t.own additional", "b:  / t.own missing"];
         assert_eq!(told(&after, &past), tied);
     }
 
     #[test]
     fn what_the_others_have_got_is_new_though_one_had_it_before() {
-        let past = sight(&[
-            ("a", 1, &["x"]),
-            ("b", 1, &[]),
-            ("c", 1, &[]),
-            ("d", 1, &[]),
-        ]);
-        let past = before(&past);
-        let after = sight(&[
-            ("a", 2, &["x"]),
-            ("b", 2, &["x"]),
-            ("c", 2, &[]),
-            ("d", 2, &["x"]),
-        ]);
-        assert_eq!(told(&after, &past), ["c: t.x missing / "]);
+        let found = told_of([&["x"], &[], &[]], [&["x"], &["x"], &[]]);
+        assert_eq!(found, ["c: t.x missing / "]);
+        let found = told_of([&["x text"], &[], &[]], [&["x text"], &["x"], &["x"]]);
+        assert_eq!(found, ["a: t.x different / "]);
+    }
+
+    #[test]
+    fn what_only_the_others_have_changed_is_new_though_it_differed_before() {
+        let past = [
+            &["x numeric"][..],
+            &["x numeric not null"],
+            &["x numeric not null"],
+        ];
+        let others = &["x bigint not null"][..];
+        let found = told_of(past, [&["x numeric"], others, others]);
+        assert_eq!(found, ["a: t.x different / "]);
+        let found = told_of(past, [&["x bigint"], others, others]);
+        assert_eq!(found, ["a:  / t.x different"]);
+        let found = told_of(past, [&["x bigint"], past[1], past[2]]);
+        assert_eq!(found, ["a: t.x different / "]);
+    }
+
+    #[test]
+    fn what_was_renamed_is_as_old_as_it_was() {
+        let found = told_of(
+            [&["t.own", "t.x"], &["t.x"], &["t.x"]],
+            [&["u.own", "u.x"], &["u.x"], &["u.x"]],
+        );
+        assert_eq!(found, ["a:  / u.own additional"]);
+        let (drifted, others) = (&["x text"][..], &["x integer"][..]);
+        let found = told_of([drifted, others, others], [&["y text"], &["y"], &["y"]]);
+        assert_eq!(found, ["a:  / t.y different"]);
+        // one difference becomes one, not two
+        let found = told_of([&["own"], &[], &[]], [&["y", "z"], &[], &[]]);
+        assert_eq!(found, ["a: t.z additional / t.y additional"]);
     }
 
     #[test]
     fn an_oddity_is_remembered_as_json() {
         let past = sight(&[("a", 1, &["own"]), ("b", 1, &[]), ("c", 1, &[])]).oddities();
         let kept = serde_json::to_value(&past[&id("a")]).unwrap();
+        let hash = hash_of(Some("integer")).unwrap();
         assert_eq!(
-            kept.to_string(),
-            r#"[{"change":"additional","kind":"column","name":"t.own","table":"t"}]"#
+            kept,
+            serde_json::json!([{
+                "change": "additional", "kind": "column", "table": "t", "name": "t.own", "found": hash, "expected": null
+            }])
         );
         let again: Vec<Oddity> = serde_json::from_value(kept).unwrap();
         assert_eq!(again, past[&id("a")]);

@@ -63,6 +63,7 @@ fn a_plan() {
     let empty = Plan {
         target: None,
         tenants: Vec::new(),
+        others: Vec::new(),
     };
     assert!(
         written(|out| write_document(out, &plan_document(&empty, &[], &set())))

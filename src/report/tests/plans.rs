@@ -40,6 +40,7 @@ pub(super) fn sample() -> Plan {
     Plan {
         target: Some(12),
         tenants,
+        others: Vec::new(),
     }
 }
 
@@ -82,6 +83,7 @@ fn a_target_below_head_is_part_of_the_command() {
     let below = Plan {
         target: Some(11),
         tenants,
+        others: Vec::new(),
     };
     let text = written(|out| plan(out, (&below, &[]), &set(), PLAIN, Verbosity::Normal));
     assert_eq!(
@@ -103,6 +105,7 @@ fn nothing_to_do_is_one_line() {
     let done = Plan {
         target: Some(12),
         tenants: vec![planned("c", Some(12), Action::UpToDate)],
+        others: Vec::new(),
     };
     let text = written(|out| plan(out, (&done, &[]), &set(), PLAIN, Verbosity::Normal));
     assert_eq!(text, "Nothing to do: 1 tenant at V12\n");

@@ -271,6 +271,7 @@ impl Script {
             plan: Plan {
                 target: Some(1),
                 tenants: self.tenants,
+                others: Vec::new(),
             },
             waves: self.waves,
             at_the_end: self.at_the_end,

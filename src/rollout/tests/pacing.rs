@@ -206,6 +206,7 @@ fn plan(tenants: usize) -> Plan {
     Plan {
         target: Some(1),
         tenants: tenants.collect(),
+        others: Vec::new(),
     }
 }
 
