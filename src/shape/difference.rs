@@ -52,6 +52,20 @@ impl Difference {
         Named((self.kind, self.table.as_deref(), &self.name)).to_string()
     }
 
+    /// The same as the other side sees it.
+    pub(super) fn mirrored(&self) -> Self {
+        Self {
+            change: match self.change {
+                Change::Missing => Change::Additional,
+                Change::Additional => Change::Missing,
+                Change::Different => Change::Different,
+            },
+            expected: self.found.clone(),
+            found: self.expected.clone(),
+            ..self.clone()
+        }
+    }
+
     fn new(change: Change, expected: Option<&Item>, found: Option<&Item>) -> Option<Self> {
         let item = expected.or(found)?;
         let definition = |item: &Item| item.definition.clone();

@@ -78,16 +78,6 @@ impl Oddity {
         };
         (&self.kind, &self.change) == (&other.kind, &other.change) && is_the_thing
     }
-
-    /// Whether a difference is this one seen from the other side.
-    fn is_mirrored_by(&self, difference: &Difference) -> bool {
-        let mirrored = Difference {
-            found: difference.expected.clone(),
-            expected: difference.found.clone(),
-            ..difference.clone()
-        };
-        self.is_about(&mirrored) && self.is_still(&mirrored)
-    }
 }
 
 /// So much of a definition as tells it from another one.
@@ -165,13 +155,14 @@ impl<V: Ord + Clone> Sight<V> {
         for of in self.groups() {
             for (group, other) in of.unlike() {
                 let found = differences(&group.shape, &other.shape);
+                let of_others = known_of_all(other, before, &found);
                 for tenant in &group.tenants {
                     let (mut new, mut old) = (Vec::new(), Vec::new());
                     let mut known = Known::of(before.get(tenant), &found);
-                    for difference in &found {
+                    for (difference, is_of_others) in found.iter().zip(&of_others) {
                         if known.has(difference) {
                             old.push(difference.clone());
-                        } else if !is_of_all(other, before, difference) {
+                        } else if !is_of_others {
                             new.push(difference.clone());
                         }
                     }
@@ -220,12 +211,20 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Whether all of these tenants have differed from the others by this before.
-fn is_of_all(group: &Group, before: &Before, difference: &Difference) -> bool {
-    group.tenants.iter().all(|tenant| {
-        let odd = before.get(tenant).map_or(&[][..], Vec::as_slice);
-        odd.iter().any(|odd| odd.is_mirrored_by(difference))
-    })
+/// By which of these differences all tenants of the other side have differed before.
+fn known_of_all(others: &Group, before: &Before, found: &[Difference]) -> Vec<bool> {
+    let mirrored: Vec<Difference> = found.iter().map(Difference::mirrored).collect();
+    let mut of_all = vec![true; found.len()];
+    for tenant in &others.tenants {
+        if !of_all.contains(&true) {
+            break;
+        }
+        let mut known = Known::of(before.get(tenant), &mirrored);
+        for (is_known, difference) in of_all.iter_mut().zip(&mirrored) {
+            *is_known &= known.has(difference);
+        }
+    }
+    of_all
 }
 
 impl<V> VersionGroups<V> {

@@ -2,6 +2,7 @@
 //! that halted goes on where it was.
 
 mod again;
+mod doubt;
 mod gates;
 mod seen;
 mod shapes;
