@@ -14,7 +14,7 @@ use crate::run::{Failure, FailureClass};
 use crate::shape::{Before, Difference, Outlier, Sight, in_short};
 use crate::tenant::{DatabaseName, SchemaName, TenantId, TenantPattern};
 
-/// How many tenants that are there already are asked who is right, of each version.
+/// How many others of each version are asked who is right.
 const PEERS: usize = 5;
 
 /// How many differences of a tenant are listed.
@@ -131,21 +131,23 @@ pub(super) fn is_transient(error: &CatalogError) -> bool {
     class == FailureClass::Transient
 }
 
-/// Tenants that are there already, a few of each version.
+/// Tenants beside those that are compared, a few of each version.
 #[derive(Clone, Default)]
 pub(super) struct Peers(BTreeMap<Option<Version>, Vec<TenantId>>);
 
 impl Peers {
-    /// A few of these.
+    /// A few of these, from the whole breadth of them: the oldest may have in common what nobody else has.
     pub(super) fn of(tenants: impl Iterator<Item = AtVersion>) -> Self {
-        let mut peers = Self::default();
+        let mut all: BTreeMap<Option<Version>, Vec<TenantId>> = BTreeMap::new();
         for (id, version) in tenants {
-            let of_version = peers.0.entry(version).or_default();
-            if of_version.len() < PEERS {
-                of_version.push(id);
-            }
+            all.entry(version).or_default().push(id);
         }
-        peers
+        for ids in all.values_mut() {
+            let few = PEERS.min(ids.len());
+            let chosen = (0..few).map(|n| ids[n * ids.len() / few].clone());
+            *ids = chosen.collect();
+        }
+        Self(all)
     }
 
     /// Those of some versions.
