@@ -184,20 +184,20 @@ enum Standing {
 }
 
 fn standing(history: &HistorySnapshot, tenant: &Tenant) -> Standing {
+    let is_fault = tenant.presence != Presence::ToCreate;
     match history {
         HistorySnapshot::Rows { rows, steps, .. } => match (rows.last(), &**steps) {
             (_, [step, ..]) => Standing::Apart(format!("in the middle of V{}", step.version), true),
             (Some(last), []) => Standing::At(last.version),
-            (None, []) => Standing::Apart("no migration is applied".to_owned(), false),
+            (None, []) => Standing::Apart("no migration is applied".to_owned(), is_fault),
         },
         HistorySnapshot::NoTable { relations: 0 } => {
-            Standing::Apart("no migration is applied".to_owned(), false)
+            Standing::Apart("no migration is applied".to_owned(), is_fault)
         }
         HistorySnapshot::NoTable { .. } => {
             Standing::Apart("it has tables and no history".to_owned(), true)
         }
         HistorySnapshot::SchemaAbsent => {
-            let is_fault = tenant.presence != Presence::ToCreate;
             Standing::Apart("there is no such schema".to_owned(), is_fault)
         }
         HistorySnapshot::Corrupt { row, problem } => Standing::Apart(

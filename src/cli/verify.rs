@@ -1,12 +1,13 @@
 //! `fleet verify`: whether tenants are equal, or whether one reaches another. Writes nothing, unless it is to build a
 //! reference.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use clap::Args;
 
 use super::fleet::{Fleet, Needed};
 use super::isolation;
+use super::open::looking;
 use super::options::{Global, Selection};
 use super::output::Output;
 use super::reference;
@@ -15,7 +16,7 @@ use super::signals::{Stop, unless_stopped};
 use crate::catalog::ShapeOptions;
 use crate::history::{REPAIRS_TABLE, STEPS_TABLE};
 use crate::migration::Version;
-use crate::report::{self, Verbosity};
+use crate::report::{self, Verbosity, Verified};
 use crate::run::ExitCode;
 use crate::shape::{self, ComparedVersion, Fingerprint, Verification};
 use crate::tenant::{ApplicationRole, Tenant, TenantId};
@@ -34,8 +35,12 @@ With --reference the set is applied to a schema of its own in the database of th
 to each version that tenants are at, and dropped again: files that reach outside of their schema do
 so here too. Every tenant that differs from it is told, also where all of them do.
 
-Exit code 7 where a tenant differs, has an invalid index or could not be read; otherwise as of all
-commands.";
+A selection says whom the answer is about, not with whom they are compared: all tenants of the
+databases are read.
+
+Exit code 7 where a tenant differs, has an invalid index or could not be compared (also for want of
+any migration, unless it is still to be created), and where nothing at all was compared; otherwise
+as of all commands.";
 
 /// `fleet verify`.
 #[derive(Args, Debug)]
@@ -72,22 +77,22 @@ pub(super) async fn execute(
     }
     let opening = Fleet::open(global, Needed::Tenants(&arguments.selection), output);
     let fleet = unless_stopped(&mut stop.watch, opening).await?;
-    let verified = verify(&fleet, arguments, &mut stop).await;
+    let verified = verify(&fleet, arguments, output, &mut stop).await;
     fleet.close().await?;
-    let verification = verified?;
-    let exit = if verification.has_findings() {
+    let verified = verified?;
+    let exit = if verified.has_findings() {
         ExitCode::Divergent
     } else {
         ExitCode::Done
     };
-    let fixes = arguments.fix_plan.then(|| fix_plan(&verification));
+    let fixes = arguments.fix_plan.then(|| fix_plan(&verified.asked));
     output.selecting(&arguments.selection).result(
         |out, style, verbosity| match (&fixes, verbosity, exit) {
             (Some(fixes), ..) => out.write_all(fixes.as_bytes()),
             (None, Verbosity::Quiet, ExitCode::Done) => Ok(()),
-            _ => report::verification(out, &verification, style, verbosity),
+            _ => report::verification(out, &verified, style, verbosity),
         },
-        &report::verification_document(&verification, fixes.as_deref(), exit),
+        &report::verification_document(&verified, fixes.as_deref(), exit),
     )?;
     Ok(exit)
 }
@@ -108,26 +113,39 @@ fn fix_plan(verification: &Verification) -> String {
 async fn verify(
     fleet: &Fleet,
     arguments: &VerifyArguments,
+    output: &Output,
     stop: &mut Stop,
-) -> anyhow::Result<Verification> {
-    let looking = look(fleet, &arguments.selection);
-    let looked = unless_stopped(&mut stop.watch, looking).await?;
+) -> anyhow::Result<Verified> {
+    let patience = fleet.config.execution.reconnect_timeout;
+    let looking = looking(patience, output, async || {
+        look(fleet, &arguments.selection).await
+    });
+    let looked = unless_stopped(&mut stop.watch, Box::pin(looking)).await?;
     let seen = looked.seen;
-    let shape_of = |fingerprint: Fingerprint| seen.shapes.get(&fingerprint).cloned();
-    let first = seen.tenants.iter().map(|(tenant, ..)| tenant).min();
-    let reference = match first.filter(|_| arguments.reference) {
-        Some(tenant) => {
-            let set = fleet.read_set()?;
-            let versions: BTreeSet<Version> = seen.tenants.iter().map(|(_, v, _)| *v).collect();
-            Some(reference::build(fleet, &set, &tenant.database, &versions, stop).await?)
+    let is_asked = |tenant: &TenantId| looked.asked.as_ref().is_none_or(|of| of.contains(tenant));
+    let reference = if arguments.reference {
+        let asked = seen.tenants.iter().filter(|(tenant, ..)| is_asked(tenant));
+        let versions: BTreeSet<Version> = asked.clone().map(|(_, version, _)| *version).collect();
+        match asked.map(|(tenant, ..)| tenant).min() {
+            Some(tenant) => {
+                let set = fleet.read_set()?;
+                Some(reference::build(fleet, &set, &tenant.database, &versions, stop).await?)
+            }
+            None => None,
         }
-        None => None,
+    } else {
+        None
     };
+    let shape_of = |fingerprint: Fingerprint| seen.shapes.get(&fingerprint).cloned();
     let groups = shape::group(seen.tenants, shape_of);
-    Ok(Verification {
+    let verification = Verification {
         versions: shape::compare(groups, reference.as_ref()),
         apart: seen.apart,
         excluded: looked.excluded,
+    };
+    Ok(match &looked.asked {
+        None => Verified::of_all(verification),
+        Some(asked) => Verified::of_some(verification, asked),
     })
 }
 
@@ -156,21 +174,28 @@ pub(super) fn shape_options(fleet: &Fleet) -> ShapeOptions {
     }
 }
 
-/// What was seen of the tenants that were asked for.
+/// What was seen of all tenants.
 struct Looked {
     seen: Seen,
     excluded: Vec<TenantId>,
+    /// Those that were asked for, where there are others.
+    asked: Option<HashSet<TenantId>>,
 }
 
+/// Looks at all tenants of the databases that are asked for: whoever is asked for is to be compared with them.
 async fn look(fleet: &Fleet, selection: &Selection) -> anyhow::Result<Looked> {
-    let found = fleet.tenants(selection).await?.selected;
+    let found = fleet.tenants(selection).await?;
+    let asked =
+        (!found.others.is_empty()).then(|| found.selected.iter().map(|of| of.id.clone()).collect());
     let may_differ = |tenant: &Tenant| {
         let mut patterns = fleet.config.verify.exclude.iter();
         patterns.any(|pattern| pattern.matches(&tenant.id))
     };
-    let (excluded, found): (Vec<Tenant>, Vec<Tenant>) = found.into_iter().partition(may_differ);
+    let all = found.selected.into_iter().chain(found.others);
+    let (excluded, compared): (Vec<Tenant>, Vec<Tenant>) = all.partition(may_differ);
     Ok(Looked {
-        seen: seen::see(fleet, found).await?,
+        seen: seen::see(fleet, compared).await?,
         excluded: excluded.into_iter().map(|tenant| tenant.id).collect(),
+        asked,
     })
 }
