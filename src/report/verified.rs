@@ -57,7 +57,7 @@ impl Verified {
 
     /// Whether there is anything that somebody has to look at.
     pub fn has_findings(&self) -> bool {
-        self.asked.has_findings() || self.is_vacuous()
+        self.asked.has_findings() || self.is_vacuous() || self.undecided() > 0
     }
 
     /// Whether tenants were asked for, and none of them could be compared.
@@ -96,6 +96,16 @@ impl Verified {
     pub(super) fn missed(&self) -> usize {
         let apart = self.asked.apart.iter();
         apart.filter(|apart| apart.is_finding).count()
+    }
+
+    /// How many versions have no shape that is that of most, where it is not told of all their tenants: somebody differs,
+    /// and nobody knows who.
+    pub(super) fn undecided(&self) -> usize {
+        let versions = self.asked.versions.iter().filter(|_| self.is_part);
+        let is_open = |version: &&ComparedVersion| {
+            version.standard == Standard::Largest && self.whole(version.version).sizes.len() > 1
+        };
+        versions.filter(is_open).count()
     }
 
     /// How many versions lack the reference that was asked for.

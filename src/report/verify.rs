@@ -273,6 +273,12 @@ fn faults(verified: &Verified) -> Vec<String> {
         let tenants = count_thousands(missed, "tenant");
         faults.push(format!("{tenants} could not be compared"));
     }
+    let undecided = verified.undecided();
+    if undecided > 0 {
+        let has = verb(undecided, "has", "have");
+        let versions = count(undecided, "version");
+        faults.push(format!("{versions} {has} no shape of a majority"));
+    }
     let without = verified.without_reference();
     if without > 0 {
         let has = verb(without, "has", "have");

@@ -42,6 +42,18 @@ fn a_selection_narrows_who_is_told_and_not_with_whom_they_are_compared() {
 }
 
 #[test]
+fn nobody_is_taken_for_right_where_there_is_no_majority() {
+    let (db, _, fleet) = fleet_of(2);
+    db.execute("DROP VIEW tenant_0002.paid");
+    for tenant in ["tenant_0001", "tenant_0002"] {
+        fleet
+            .fleet(&["verify", "--tenant", tenant])
+            .assert_code(7)
+            .assert_stdout_has("1 version has no shape of a majority\n");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_others_is_no_finding() {
     let (db, _, fleet) = fleet_of(4);
     db.execute(
