@@ -7,7 +7,7 @@ use super::fleet::{Fleet, Needed};
 use super::options::Global;
 use super::output::Output;
 use crate::ledger::{Control, ControlState, LedgerError, RunDetail, RunRecord};
-use crate::report::{self, Cause};
+use crate::report::{self, Cause, Known};
 use crate::run::ExitCode;
 use crate::tenant::TenantId;
 
@@ -85,11 +85,15 @@ async fn causes(
     detail: &RunDetail,
 ) -> anyhow::Result<Vec<Cause>> {
     let tenants: Vec<&TenantId> = detail.tenants.iter().map(|row| &row.tenant).collect();
-    let versions = control.known_versions(&tenants).await?;
+    let state = control.state().await?;
+    let known = Known {
+        versions: control.known_versions(&tenants).await?,
+        unlike: control.unlike(state).await?.into_keys().collect(),
+    };
     // whoever looks from another machine may not have the files
     let files = fleet.read_set().map_err(|error| error::message(&error));
     let files = files.as_ref().map(AsRef::as_ref).map_err(String::as_str);
-    Ok(report::causes(detail, &versions, files))
+    Ok(report::causes(detail, &known, files))
 }
 
 /// The words and nothing else go to stdout.
@@ -109,8 +113,13 @@ fn write_tenants(found: &Found, typed: &str, output: &Output) -> anyhow::Result<
     let mended = cause.mended.len();
     if mended > 0 {
         let all = cause.group.tenants.len();
+        let what = if cause.is_shape {
+            "are like the others since"
+        } else {
+            "got past it since"
+        };
         output.notice(&format!(
-            "{mended} of the {all} tenants of this cause got past it since and are left out"
+            "{mended} of the {all} tenants of this cause {what} and are left out"
         ));
     }
     output.result(

@@ -85,7 +85,7 @@ async fn migrate(
     // a lower target leaves open what earlier runs were to reach
     let is_whole = arguments.selection.typed().is_none() && target == set.head();
     let unfinished = lease.control().last_unfinished_run().await?;
-    let earlier = Earlier::of(&lease, unfinished.as_ref(), target).await?;
+    let earlier = Earlier::of(lease.control(), unfinished.as_ref(), target).await?;
     let unfinished = unfinished.map(|run| run.id);
     let left_shapes = LeftShapes::of(lease.control(), unfinished.as_ref()).await?;
     let order = |round| Order {

@@ -33,6 +33,7 @@ mod resume;
 mod roles;
 mod run_options;
 mod runs;
+mod seen;
 mod select;
 mod settle;
 mod signals;

@@ -182,9 +182,18 @@ fn name(sessions: &str) -> anyhow::Result<SchemaName> {
     Ok(SchemaName::parse(&format!("{REFERENCE_PREFIX}{own}"))?)
 }
 
-/// Refuses a role that may not create a schema, and drops what a process has left that was killed.
+/// Refuses a server that cannot be written and a role that may not create a schema, and drops what a process has left
+/// that was killed, whoever's it was, as far as the role may.
 async fn sweep(pool: &Pool, database: &DatabaseName) -> anyhow::Result<()> {
     let client = pg::checkout(pool, database).await?;
+    let facts = pg::inspect_server(&client).await;
+    if let Some(problem) = facts
+        .with_context(|| format!("database {database}"))?
+        .refusal()
+    {
+        let database = database.to_string();
+        return Err(Refusal::NoReference { database, problem }.into());
+    }
     let failed = || format!("database {database}: look for what is left of a reference");
     let may = client
         .query_one(
@@ -206,7 +215,7 @@ async fn sweep(pool: &Pool, database: &DatabaseName) -> anyhow::Result<()> {
     let query = format!(
         "SELECT n.nspname::text FROM pg_catalog.pg_namespace n \
          WHERE pg_catalog.starts_with(n.nspname::text, {}) \
-           AND pg_catalog.pg_get_userbyid(n.nspowner) = current_user AND NOT EXISTS ( \
+           AND pg_catalog.pg_has_role(n.nspowner, 'USAGE') AND NOT EXISTS ( \
              SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datname = pg_catalog.current_database() \
                AND pg_catalog.replace(a.application_name, ' ', '_') = \
                  'fleet_' || pg_catalog.substr(n.nspname::text, {}))",
@@ -224,7 +233,11 @@ async fn sweep(pool: &Pool, database: &DatabaseName) -> anyhow::Result<()> {
 }
 
 async fn drop_schema(pool: &Pool, id: &TenantId) -> anyhow::Result<()> {
-    let statement = format!("DROP SCHEMA IF EXISTS {} CASCADE", id.schema.quoted());
+    // as the migrator opens its own, whatever is the default of the role by now
+    let statement = format!(
+        "BEGIN READ WRITE;DROP SCHEMA IF EXISTS {} CASCADE;COMMIT",
+        id.schema.quoted()
+    );
     let mut tries = 1;
     loop {
         let client = pg::checkout(pool, &id.database).await?;
@@ -236,6 +249,7 @@ async fn drop_schema(pool: &Pool, id: &TenantId) -> anyhow::Result<()> {
                 tries += 1;
             }
             Err(error) => {
+                pg::discard(client);
                 let error = pg::describe(&error);
                 anyhow::bail!("the schema {id} of the reference cannot be dropped: {error}");
             }

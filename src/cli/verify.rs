@@ -1,26 +1,25 @@
 //! `fleet verify`: whether tenants are equal, or whether one reaches another. Writes nothing, unless it is to build a
 //! reference.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashSet};
 
 use clap::Args;
-use futures_util::future::try_join_all;
 
 use super::fleet::{Fleet, Needed};
 use super::isolation;
+use super::open::looking;
 use super::options::{Global, Selection};
 use super::output::Output;
 use super::reference;
+use super::seen::{self, Seen};
 use super::signals::{Stop, unless_stopped};
-use crate::catalog::{self, ShapeOptions, Shapes};
+use crate::catalog::ShapeOptions;
 use crate::history::{REPAIRS_TABLE, STEPS_TABLE};
 use crate::migration::Version;
-use crate::plan::HistorySnapshot;
-use crate::report::{self, Verbosity};
+use crate::report::{self, Verbosity, Verified};
 use crate::run::ExitCode;
-use crate::shape::{self, Apart, ComparedVersion, Fingerprint, Shape, Verification};
-use crate::tenant::{ApplicationRole, DatabaseName, Presence, SchemaName, Tenant, TenantId};
+use crate::shape::{self, ComparedVersion, Fingerprint, Verification};
+use crate::tenant::{ApplicationRole, Tenant, TenantId};
 
 const ABOUT: &str = "\
 A tenant's shape is what its schema holds, with the schema's own name taken out: tables, columns
@@ -36,8 +35,12 @@ With --reference the set is applied to a schema of its own in the database of th
 to each version that tenants are at, and dropped again: files that reach outside of their schema do
 so here too. Every tenant that differs from it is told, also where all of them do.
 
-Exit code 7 where a tenant differs, has an invalid index or could not be read; otherwise as of all
-commands.";
+A selection says whom the answer is about, not with whom they are compared: all tenants of the
+databases are read.
+
+Exit code 7 where a tenant differs, has an invalid index or could not be compared (also for want of
+any migration, unless it is still to be created), and where nothing at all was compared; otherwise
+as of all commands.";
 
 /// `fleet verify`.
 #[derive(Args, Debug)]
@@ -74,22 +77,22 @@ pub(super) async fn execute(
     }
     let opening = Fleet::open(global, Needed::Tenants(&arguments.selection), output);
     let fleet = unless_stopped(&mut stop.watch, opening).await?;
-    let verified = verify(&fleet, arguments, &mut stop).await;
+    let verified = verify(&fleet, arguments, output, &mut stop).await;
     fleet.close().await?;
-    let verification = verified?;
-    let exit = if verification.has_findings() {
+    let verified = verified?;
+    let exit = if verified.has_findings() {
         ExitCode::Divergent
     } else {
         ExitCode::Done
     };
-    let fixes = arguments.fix_plan.then(|| fix_plan(&verification));
+    let fixes = arguments.fix_plan.then(|| fix_plan(&verified.asked));
     output.selecting(&arguments.selection).result(
         |out, style, verbosity| match (&fixes, verbosity, exit) {
             (Some(fixes), ..) => out.write_all(fixes.as_bytes()),
             (None, Verbosity::Quiet, ExitCode::Done) => Ok(()),
-            _ => report::verification(out, &verification, style, verbosity),
+            _ => report::verification(out, &verified, style, verbosity),
         },
-        &report::verification_document(&verification, fixes.as_deref(), exit),
+        &report::verification_document(&verified, fixes.as_deref(), exit),
     )?;
     Ok(exit)
 }
@@ -110,25 +113,39 @@ fn fix_plan(verification: &Verification) -> String {
 async fn verify(
     fleet: &Fleet,
     arguments: &VerifyArguments,
+    output: &Output,
     stop: &mut Stop,
-) -> anyhow::Result<Verification> {
-    let looking = look(fleet, &arguments.selection);
-    let looked = unless_stopped(&mut stop.watch, looking).await?;
-    let shape_of = |fingerprint: Fingerprint| looked.shapes.get(&fingerprint).cloned();
-    let first = looked.tenants.iter().map(|(tenant, ..)| tenant).min();
-    let reference = match first.filter(|_| arguments.reference) {
-        Some(tenant) => {
-            let set = fleet.read_set()?;
-            let versions: BTreeSet<Version> = looked.tenants.iter().map(|(_, v, _)| *v).collect();
-            Some(reference::build(fleet, &set, &tenant.database, &versions, stop).await?)
+) -> anyhow::Result<Verified> {
+    let patience = fleet.config.execution.reconnect_timeout;
+    let looking = looking(patience, output, async || {
+        look(fleet, &arguments.selection).await
+    });
+    let looked = unless_stopped(&mut stop.watch, Box::pin(looking)).await?;
+    let seen = looked.seen;
+    let is_asked = |tenant: &TenantId| looked.asked.as_ref().is_none_or(|of| of.contains(tenant));
+    let reference = if arguments.reference {
+        let asked = seen.tenants.iter().filter(|(tenant, ..)| is_asked(tenant));
+        let versions: BTreeSet<Version> = asked.clone().map(|(_, version, _)| *version).collect();
+        match asked.map(|(tenant, ..)| tenant).min() {
+            Some(tenant) => {
+                let set = fleet.read_set()?;
+                Some(reference::build(fleet, &set, &tenant.database, &versions, stop).await?)
+            }
+            None => None,
         }
-        None => None,
+    } else {
+        None
     };
-    let groups = shape::group(looked.tenants, shape_of);
-    Ok(Verification {
+    let shape_of = |fingerprint: Fingerprint| seen.shapes.get(&fingerprint).cloned();
+    let groups = shape::group(seen.tenants, shape_of);
+    let verification = Verification {
         versions: shape::compare(groups, reference.as_ref()),
-        apart: looked.apart,
+        apart: seen.apart,
         excluded: looked.excluded,
+    };
+    Ok(match &looked.asked {
+        None => Verified::of_all(verification),
+        Some(asked) => Verified::of_some(verification, asked),
     })
 }
 
@@ -157,127 +174,28 @@ pub(super) fn shape_options(fleet: &Fleet) -> ShapeOptions {
     }
 }
 
-/// What was seen of the tenants.
-#[derive(Default)]
+/// What was seen of all tenants.
 struct Looked {
-    tenants: Vec<(TenantId, Version, Fingerprint)>,
-    shapes: HashMap<Fingerprint, Arc<Shape>>,
-    apart: Vec<Apart>,
+    seen: Seen,
     excluded: Vec<TenantId>,
+    /// Those that were asked for, where there are others.
+    asked: Option<HashSet<TenantId>>,
 }
 
-impl Looked {
-    fn set_apart(&mut self, tenant: TenantId, reason: impl Into<String>, is_finding: bool) {
-        self.apart.push(Apart {
-            tenant,
-            reason: reason.into(),
-            is_finding,
-        });
-    }
-}
-
+/// Looks at all tenants of the databases that are asked for: whoever is asked for is to be compared with them.
 async fn look(fleet: &Fleet, selection: &Selection) -> anyhow::Result<Looked> {
-    let found = fleet.tenants(selection).await?.selected;
-    let mut looked = Looked::default();
+    let found = fleet.tenants(selection).await?;
+    let asked =
+        (!found.others.is_empty()).then(|| found.selected.iter().map(|of| of.id.clone()).collect());
     let may_differ = |tenant: &Tenant| {
         let mut patterns = fleet.config.verify.exclude.iter();
         patterns.any(|pattern| pattern.matches(&tenant.id))
     };
-    let (excluded, found): (Vec<Tenant>, Vec<Tenant>) = found.into_iter().partition(may_differ);
-    looked.excluded = excluded.into_iter().map(|tenant| tenant.id).collect();
-    let mut histories = fleet.read_histories(found.iter()).await?;
-    let mut at_version: BTreeMap<TenantId, Version> = BTreeMap::new();
-    for tenant in found {
-        let of_database = histories.get_mut(&tenant.id.database);
-        let history = of_database.and_then(|all| all.remove(&tenant.id.schema));
-        match standing(history.unwrap_or(HistorySnapshot::SchemaAbsent), &tenant) {
-            Standing::At(version) => {
-                at_version.insert(tenant.id, version);
-            }
-            Standing::Apart(reason, is_finding) => looked.set_apart(tenant.id, reason, is_finding),
-        }
-    }
-    let databases: BTreeSet<&DatabaseName> = at_version.keys().map(|id| &id.database).collect();
-    let options = shape_options(fleet);
-    let read = try_join_all(databases.into_iter().map(async |database| {
-        let of_database = at_version.keys().filter(|id| id.database == *database);
-        let schemas: Vec<SchemaName> = of_database.map(|id| id.schema.clone()).collect();
-        let shapes = read(fleet, database, &schemas, &options).await?;
-        anyhow::Ok((database.clone(), shapes))
-    }));
-    for (database, shapes) in read.await? {
-        take_in(&mut looked, &database, shapes, &at_version);
-    }
-    Ok(looked)
-}
-
-async fn read(
-    fleet: &Fleet,
-    database: &DatabaseName,
-    schemas: &[SchemaName],
-    options: &ShapeOptions,
-) -> anyhow::Result<Shapes> {
-    let Some(pool) = fleet.pool(database) else {
-        anyhow::bail!("database {database} is not open");
-    };
-    Ok(catalog::read_shapes(pool, database, schemas, options).await?)
-}
-
-/// Where a tenant stands by its history.
-enum Standing {
-    At(Version),
-    Apart(String, bool),
-}
-
-fn standing(history: HistorySnapshot, tenant: &Tenant) -> Standing {
-    match history {
-        HistorySnapshot::Rows { rows, steps, .. } => match (rows.last(), &*steps) {
-            (_, [step, ..]) => Standing::Apart(format!("in the middle of V{}", step.version), true),
-            (Some(last), []) => Standing::At(last.version),
-            (None, []) => Standing::Apart("no migration is applied".to_owned(), false),
-        },
-        HistorySnapshot::NoTable { relations: 0 } => {
-            Standing::Apart("no migration is applied".to_owned(), false)
-        }
-        HistorySnapshot::NoTable { .. } => {
-            Standing::Apart("it has tables and no history".to_owned(), true)
-        }
-        HistorySnapshot::SchemaAbsent => {
-            let is_fault = tenant.presence != Presence::ToCreate;
-            Standing::Apart("there is no such schema".to_owned(), is_fault)
-        }
-        HistorySnapshot::Corrupt { row, problem } => Standing::Apart(
-            format!("its history cannot be right: {row}: {problem}"),
-            true,
-        ),
-        HistorySnapshot::Unreadable { message, .. } => {
-            Standing::Apart(format!("its history cannot be read: {message}"), true)
-        }
-    }
-}
-
-/// Adds what was read in one database. Shapes of several databases are compared with each other.
-fn take_in(
-    looked: &mut Looked,
-    database: &DatabaseName,
-    shapes: Shapes,
-    at_version: &BTreeMap<TenantId, Version>,
-) {
-    let id = |schema: SchemaName| TenantId {
-        database: database.clone(),
-        schema,
-    };
-    for (schema, fingerprint) in shapes.fingerprints {
-        let tenant = id(schema);
-        if let Some(version) = at_version.get(&tenant) {
-            looked.tenants.push((tenant, *version, fingerprint));
-        }
-    }
-    for (schema, reason) in shapes.unreadable {
-        looked.set_apart(id(schema), format!("it cannot be read: {reason}"), true);
-    }
-    for schema in shapes.absent {
-        looked.set_apart(id(schema), "it was dropped in the meantime", true);
-    }
-    looked.shapes.extend(shapes.shapes);
+    let all = found.selected.into_iter().chain(found.others);
+    let (excluded, compared): (Vec<Tenant>, Vec<Tenant>) = all.partition(may_differ);
+    Ok(Looked {
+        seen: seen::see(fleet, compared).await?,
+        excluded: excluded.into_iter().map(|tenant| tenant.id).collect(),
+        asked,
+    })
 }

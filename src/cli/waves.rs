@@ -9,7 +9,7 @@ use super::options::WaveArguments;
 use super::output::Output;
 use crate::check::{CheckedDatabase, WaveChecker};
 use crate::config;
-use crate::ledger::{Lease, LedgerError, LeftWave, NewRunWave, RunRecord};
+use crate::ledger::{Control, LedgerError, LeftWave, NewRunWave, RunRecord};
 use crate::migration::Version;
 use crate::plan::{self, Action, Plan, Wave, WaveRule, WaveSelector, WaveSize};
 use crate::rollout::{Checker, Likeness, RolloutWave};
@@ -46,14 +46,14 @@ pub(super) struct Earlier {
 impl Earlier {
     /// Those of the last run that came to no end, where it was to that target and had any.
     pub(super) async fn of(
-        lease: &Lease,
+        control: &Control,
         unfinished: Option<&RunRecord>,
         target: Option<Version>,
     ) -> Result<Option<Self>, LedgerError> {
         let Some(run) = unfinished.filter(|run| run.target == target) else {
             return Ok(None);
         };
-        let waves = lease.control().left_waves(&run.id).await?;
+        let waves = control.left_waves(&run.id).await?;
         let run = run.id.clone();
         Ok((!waves.is_empty()).then_some(Self { run, waves }))
     }
@@ -185,6 +185,27 @@ fn to_migrate(plan: &Plan) -> Vec<&Tenant> {
     let pending = plan.tenants.iter();
     let pending = pending.filter(|tenant| matches!(tenant.action, Action::Migrate(_)));
     pending.map(|tenant| &tenant.tenant).collect()
+}
+
+/// The waves of an earlier run that the same command goes on with, as far as there is anything left of them, and
+/// which run it is.
+pub(super) fn left<'a>(
+    earlier: &'a Earlier,
+    config: &config::Rollout,
+    arguments: &WaveArguments,
+    plan: &Plan,
+) -> Option<(Vec<Wave>, &'a RunId)> {
+    if !earlier.has_the_same(&rules(config, arguments, usize::MAX)) {
+        return None;
+    }
+    let waves = carried_on(&earlier.waves, plan).into_iter();
+    let is_left = |wave: &RolloutWave| wave.state != WaveState::Passed || !wave.tenants.is_empty();
+    let left = waves.filter(is_left).map(|wave| Wave {
+        number: wave.number,
+        terms: wave.terms,
+        tenants: wave.tenants,
+    });
+    Some((left.collect(), &earlier.run))
 }
 
 /// The waves of a plan, as they are asked for.

@@ -6,6 +6,7 @@
 
 mod fault;
 mod identity;
+mod incarnation;
 mod listed;
 mod registry;
 
@@ -17,6 +18,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 pub use fault::{NameFault, TenantProblem};
 pub use identity::{DatabaseIdentity, Overlap, identify, overlaps};
+pub use incarnation::{Incarnation, incarnations};
 
 use crate::tenant::{
     DatabaseName, Labels, Presence, REFERENCE_PREFIX, SchemaName, Tenant, TenantId, TenantPattern,

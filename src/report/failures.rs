@@ -1,6 +1,6 @@
 //! The failures of a run by cause, with all that helps to mend them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -8,6 +8,7 @@ use super::Verbosity;
 use super::advice::advice;
 use super::causes::{CAUSES, INDENT, count_causes, fact, headline, write_facts};
 use super::excerpt::write_excerpt;
+use super::safety::is_version;
 use super::style::{Style, Tone};
 use super::summary::{Step, write_next};
 use super::wording::{clean, count, count_u64, names, paragraph, verb};
@@ -31,6 +32,16 @@ pub struct Cause {
     pub passed: Option<u64>,
     /// The statement, where the failure names one.
     pub statement: Option<Statement>,
+    /// Whether the migration is applied all the same, and their shape is unlike that of the others.
+    pub is_shape: bool,
+}
+
+/// What is known of tenants by now.
+pub struct Known {
+    /// Their versions.
+    pub versions: BTreeMap<TenantId, Version>,
+    /// Those that were found to be unlike the others, and not to be like them since.
+    pub unlike: HashSet<TenantId>,
 }
 
 /// A statement that failed.
@@ -50,13 +61,9 @@ impl Cause {
 }
 
 /// The causes of a run's failures: for each tenant that has failed, was stopped or is not done, the last failure.
-/// `versions` is what the ledger knows of the tenants by now; `files` are the migrations, or why they cannot be
+/// `known` is what the ledger knows of the tenants by now; `files` are the migrations, or why they cannot be
 /// read.
-pub fn causes(
-    detail: &RunDetail,
-    versions: &BTreeMap<TenantId, Version>,
-    files: Result<&MigrationSet, &str>,
-) -> Vec<Cause> {
+pub fn causes(detail: &RunDetail, known: &Known, files: Result<&MigrationSet, &str>) -> Vec<Cause> {
     let mut last: HashMap<&TenantId, &Failure> = HashMap::new();
     for attempt in &detail.failed_attempts {
         if let Some(failure) = &attempt.failure {
@@ -64,6 +71,7 @@ pub fn causes(
         }
     }
     let mut unsettled: BTreeSet<&TenantId> = BTreeSet::new();
+    let mut in_place: BTreeSet<&TenantId> = BTreeSet::new();
     let mut failed: Vec<(&TenantId, Failure)> = Vec::new();
     for row in &detail.tenants {
         let failure = match (row.outcome, last.get(&row.tenant)) {
@@ -79,24 +87,40 @@ pub fn causes(
             }
             _ => continue,
         };
+        if row.outcome == Some(Outcome::Failed) && is_of_shape(&failure, row) {
+            in_place.insert(&row.tenant);
+        }
         failed.push((&row.tenant, failure));
     }
     let groups = group_failures(failed.iter().map(|(tenant, failure)| (*tenant, failure)));
-    groups
-        .into_iter()
-        .map(|group| Cause {
+    let cause = |group: FailureGroup| {
+        let is_shape = group.tenants.iter().all(|tenant| in_place.contains(tenant));
+        let tenants = group.tenants.iter();
+        Cause {
             name: CauseName::of(&group.example),
-            unsettled: group
-                .tenants
-                .iter()
-                .filter(|tenant| unsettled.contains(tenant))
-                .count(),
-            mended: mended(&group, versions),
-            passed: passed(&group.example, detail),
+            unsettled: tenants.filter(|tenant| unsettled.contains(tenant)).count(),
+            mended: if is_shape {
+                let tenants = group.tenants.iter();
+                let alike = tenants.filter(|tenant| !known.unlike.contains(tenant));
+                alike.cloned().collect()
+            } else {
+                mended(&group, &known.versions)
+            },
+            passed: passed(&group.example, detail).filter(|_| !is_shape),
             statement: statement(&group.example, detail, files),
+            is_shape,
             group,
-        })
-        .collect()
+        }
+    };
+    groups.into_iter().map(cause).collect()
+}
+
+/// Whether a tenant has failed for its shape: no statement has, and the migration is applied.
+fn is_of_shape(failure: &Failure, row: &RunTenantRecord) -> bool {
+    let stem = failure.migration.as_deref();
+    failure.statement.is_none()
+        && failure.sqlstate.is_none()
+        && stem.is_some_and(|stem| is_version(stem, row.to.or(row.from)))
 }
 
 /// The version that says that the migration is applied. There is none where a failure names no migration, and with
@@ -289,6 +313,9 @@ fn filled(words: &[&str], width: u16) -> String {
 fn note(cause: &Cause, run: &RunRecord) -> Option<String> {
     let mut parts = Vec::new();
     parts.extend(passed_in_words(cause));
+    if cause.is_shape {
+        parts.push("the migration is applied; it is the shape that differs".to_owned());
+    }
     if cause.unsettled > 0 {
         let number = cause.unsettled;
         parts.push(match run.state {
@@ -301,10 +328,12 @@ fn note(cause: &Cause, run: &RunRecord) -> Option<String> {
     }
     if !cause.mended.is_empty() {
         let number = cause.mended.len();
-        parts.push(format!(
-            "{number} of these {} got past it since",
-            verb(number, "has", "have")
-        ));
+        let has = verb(number, "has", "have");
+        parts.push(if cause.is_shape {
+            format!("{number} of these {has} been found to be like the others since")
+        } else {
+            format!("{number} of these {has} got past it since")
+        });
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -348,6 +377,10 @@ fn next_steps(run: &RunRecord, causes: &[Cause], style: Style) -> Vec<Step> {
     let of_one = style.invocation.command(&of_one);
     let what = format!("the tenants of one cause: … | {of_one}");
     let mut steps = vec![(tenants_of, what)];
+    if open.iter().any(|cause| cause.is_shape) {
+        let what = "in what shapes differ; --fix-plan prints SQL that aligns them";
+        steps.insert(0, ("fleet verify".to_owned(), what.to_owned()));
+    }
     if !is_act {
         let mended = verb(open.len(), "the cause is", "all of them are");
         let resume = format!("fleet resume {}", run.id);

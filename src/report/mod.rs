@@ -38,6 +38,7 @@ mod tenants;
 mod tests;
 mod throttling;
 mod undone;
+mod verified;
 mod verify;
 mod watching;
 mod waves;
@@ -54,14 +55,16 @@ pub use document::{
     roles_plan_document, run_document, runless_document, runs_document, show_document,
     status_document, tenants_document, tenants_of_document, verification_document, write_document,
 };
-pub use failures::{Cause, Statement, cause_names, causes, failures, no_failures, tenant_words};
+pub use failures::{
+    Cause, Known, Statement, cause_names, causes, failures, no_failures, tenant_words,
+};
 pub use gate::{arrived, gate};
 pub use hold::{HoldNews, holds_released, holds_set, tenants_are};
 pub use isolation::{Isolation, isolation};
 pub use lint::{
     FindingCounts, Looked, finding_line, findings_block, lint, lint_github, lint_rules,
 };
-pub use plan::{plan, refused_plan};
+pub use plan::{Planned, plan, refused_plan};
 pub use rehearsal::{rehearsal, rehearsal_headline, rehearsed_failures};
 pub use rehearsing::RehearsalProgress;
 pub use roles::{RoleOutcome, RolePlan, RoleResult, roles_applied, roles_plan};
@@ -72,6 +75,7 @@ pub use status::status;
 pub use style::{ColorChoice, Invocation, Screen, Stream, Style, shell_word};
 pub use summary::summary;
 pub use tenants::tenants;
+pub use verified::Verified;
 pub use verify::verification;
 pub use watching::Watching;
 pub use waves::approved;

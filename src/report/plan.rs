@@ -1,7 +1,7 @@
 //! A plan for people: tenants that share a fate share a line.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
 use super::Verbosity;
@@ -10,9 +10,10 @@ use super::hold::write_held;
 use super::style::{Style, Tone};
 use super::summary::write_next;
 use super::waves::write_planned;
-use super::wording::{clean, count, names, stem, version};
+use super::wording::{clean, count, names, stem, verb, version};
 use crate::migration::{MigrationSet, Version};
-use crate::plan::{Action, Held, Plan, Refusal, TenantPlan, Wave};
+use crate::plan::{Action, Held, LastFailure, Plan, Refusal, TenantPlan, Wave};
+use crate::run::{Failure, RunId};
 use crate::tenant::{Presence, TenantId};
 
 /// Migrations that are named in a line; of more the first and the last.
@@ -22,18 +23,41 @@ const NAMED: usize = 10;
 /// Reasons that are listed under one kind of refusal.
 const REASONS: usize = 5;
 
+/// A plan as it is shown.
+#[derive(Clone, Copy)]
+pub struct Planned<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// Its waves.
+    pub waves: &'a [Wave],
+    /// The run whose waves these are.
+    pub goes_on: Option<&'a RunId>,
+    /// Tenants that were found to be unlike the others, and not to be like them since.
+    pub unlike: &'a HashMap<TenantId, LastFailure>,
+}
+
+impl<'a> Planned<'a> {
+    /// Why a tenant has failed that has nothing pending.
+    pub(super) fn failure_of(self, tenant: &TenantPlan) -> Option<&'a Failure> {
+        let is_there = tenant.action == Action::UpToDate;
+        let last = self.unlike.get(&tenant.tenant.id).filter(|_| is_there);
+        last.map(|last| &last.failure)
+    }
+}
+
 /// Writes what `migrate` would do, and what to type to do it.
 ///
 /// # Errors
 /// Those of the stream.
 pub fn plan(
     out: &mut dyn Write,
-    (plan, waves): (&Plan, &[Wave]),
+    planned: Planned<'_>,
     set: &MigrationSet,
     style: Style,
     verbosity: Verbosity,
 ) -> io::Result<()> {
-    let numbers = write_plan(out, (plan, waves), set, style, verbosity)?;
+    let numbers = write_plan(out, planned, set, style, verbosity)?;
+    let plan = planned.plan;
     if numbers.to_migrate > 0 {
         let command = if plan.target == set.head() {
             "fleet migrate".to_owned()
@@ -56,7 +80,7 @@ pub fn plan(
 /// Those of the stream.
 pub fn refused_plan(
     out: &mut dyn Write,
-    plan: (&Plan, &[Wave]),
+    plan: Planned<'_>,
     set: &MigrationSet,
     style: Style,
     verbosity: Verbosity,
@@ -67,11 +91,12 @@ pub fn refused_plan(
 
 fn write_plan(
     out: &mut dyn Write,
-    (plan, waves): (&Plan, &[Wave]),
+    planned: Planned<'_>,
     set: &MigrationSet,
     style: Style,
     verbosity: Verbosity,
 ) -> io::Result<Numbers> {
+    let plan = planned.plan;
     let groups = migrate_groups(plan);
     let refusals = refusal_groups(plan);
     let to_migrate: usize = groups.iter().map(|group| group.tenants.len()).sum();
@@ -87,7 +112,14 @@ fn write_plan(
     if verbosity == Verbosity::Verbose {
         writeln!(out)?;
         for tenant in &plan.tenants {
-            writeln!(out, "{}", one_line(tenant, set, style))?;
+            let line = one_line(tenant, set, style);
+            match planned.failure_of(tenant) {
+                Some(_) => {
+                    let differs = style.paint(Tone::Failure, "its shape differs");
+                    writeln!(out, "{line}, {differs}")?;
+                }
+                None => writeln!(out, "{line}")?,
+            }
         }
     } else if !groups.is_empty() {
         writeln!(out)?;
@@ -99,10 +131,43 @@ fn write_plan(
         writeln!(out)?;
         write_refusals(out, kind, refusals, style, verbosity)?;
     }
+    write_unlike(out, planned, style, verbosity)?;
     let held = self::held(plan).map(|(held, tenant)| (held.to_string(), tenant));
     write_held(out, held, style, verbosity)?;
-    write_planned(out, waves, style)?;
+    write_planned(out, planned.waves, style)?;
     Ok(numbers)
+}
+
+/// Tenants that have nothing pending and have failed all the same.
+fn write_unlike(
+    out: &mut dyn Write,
+    planned: Planned<'_>,
+    style: Style,
+    verbosity: Verbosity,
+) -> io::Result<()> {
+    let mut reasons: BTreeMap<&str, Vec<&TenantId>> = BTreeMap::new();
+    for tenant in &planned.plan.tenants {
+        if let Some(failure) = planned.failure_of(tenant) {
+            let alike = reasons.entry(&failure.message).or_default();
+            alike.push(&tenant.tenant.id);
+        }
+    }
+    for (reason, tenants) in reasons {
+        let (number, is) = (tenants.len(), verb(tenants.len(), "is", "are"));
+        let head = format!(
+            "✗ {} {is} up to date and {} failed",
+            count(number, "tenant"),
+            verb(number, "has", "have")
+        );
+        writeln!(out, "\n{}", style.paint(Tone::Failure, &head))?;
+        fact(out, "reason", &clean(reason), style)?;
+        let listed = names(tenants.into_iter(), INDENT, style.width, verbosity);
+        fact(out, "tenants", &listed, style)?;
+        let hint =
+            "migrate compares them again before it goes on; fleet verify shows in what they differ";
+        fact(out, "hint", hint, style)?;
+    }
+    Ok(())
 }
 
 /// Tenants by what happens to them.

@@ -73,7 +73,7 @@ pub(super) fn is_in_place(tenant: &TenantResult) -> bool {
 }
 
 /// Whether a stem is that of this version.
-fn is_version(stem: &str, version: Option<Version>) -> bool {
+pub(super) fn is_version(stem: &str, version: Option<Version>) -> bool {
     let of_stem = || {
         stem.strip_prefix(['V', 'U'])?
             .split("__")

@@ -14,8 +14,7 @@ use super::waves;
 use super::wording::{clean, count, count_u64, duration, names, verb, version};
 use crate::migration::Version;
 use crate::run::{
-    ExitCode, FailureClass, FailureGroup, Halt, Outcome, RunId, RunOutcome, RunSummary,
-    TenantResult,
+    ExitCode, FailureClass, FailureGroup, Halt, Outcome, RunOutcome, RunSummary, TenantResult,
 };
 
 /// Writes the end of `migrate` and `resume`.
@@ -249,9 +248,15 @@ fn has_applied(tenant: &TenantResult, stem: &str) -> bool {
 /// A command, and when to type it.
 pub(super) type Step = (String, String);
 
-fn failures(run: &RunId) -> Step {
+/// What shows why tenants have failed. No statement does where it is their shape.
+fn failures(run: &RunSummary) -> Step {
+    let failed = || run.tenants.iter().filter(|t| t.outcome == Outcome::Failed);
+    if failed().next().is_some() && failed().all(safety::is_in_place) {
+        let what = "in what they differ, and how to mend it";
+        return ("fleet verify".to_owned(), what.to_owned());
+    }
     let what = "the statement, and what usually helps";
-    (format!("fleet failures {run}"), what.to_owned())
+    (format!("fleet failures {}", run.run), what.to_owned())
 }
 
 fn next_steps(run: &RunSummary) -> Vec<Step> {
@@ -260,11 +265,15 @@ fn next_steps(run: &RunSummary) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Some(halt) = &run.halt {
         if totals.failed > 0 {
-            steps.push(failures(id));
+            steps.push(failures(run));
         }
-        steps.extend(waves::after_halt(halt, id));
+        for step in waves::after_halt(halt, id) {
+            if !steps.contains(&step) {
+                steps.push(step);
+            }
+        }
     } else if totals.failed > 0 {
-        steps.push(failures(id));
+        steps.push(failures(run));
         let transient = |group: &FailureGroup| group.example.class == FailureClass::Transient;
         let when = if run.failures.iter().all(transient) {
             "may succeed as it is: locks, connections and the like were the cause"

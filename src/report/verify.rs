@@ -1,9 +1,11 @@
 //! Which tenants are equal, for people.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::Verbosity;
 use super::style::{Style, Tone};
+use super::verified::{Verified, Whole};
 use super::wording::{clean, clean_line, count, names, verb};
 use crate::shape::{Change, ComparedGroup, ComparedVersion, Difference, Standard, Verification};
 use crate::tenant::TenantId;
@@ -23,16 +25,16 @@ const AROUND: usize = 30;
 /// Those of the stream.
 pub fn verification(
     out: &mut dyn Write,
-    verification: &Verification,
+    verified: &Verified,
     style: Style,
     verbosity: Verbosity,
 ) -> io::Result<()> {
     let voice = Voice { style, verbosity };
-    for version in &verification.versions {
-        voice.version(out, version)?;
+    for version in &verified.asked.versions {
+        voice.version(out, version, verified.whole(version.version))?;
     }
-    voice.apart(out, verification)?;
-    voice.ending(out, verification)
+    voice.apart(out, &verified.asked)?;
+    voice.ending(out, verified)
 }
 
 /// How it is said.
@@ -43,28 +45,30 @@ struct Voice {
 }
 
 impl Voice {
-    fn version(self, out: &mut dyn Write, version: &ComparedVersion) -> io::Result<()> {
-        let sizes: Vec<String> = version
-            .groups
-            .iter()
-            .map(|group| thousands(group.group.tenants.len()))
-            .collect();
-        let headline = format!(
+    fn version(
+        self,
+        out: &mut dyn Write,
+        version: &ComparedVersion,
+        whole: &Whole,
+    ) -> io::Result<()> {
+        let sizes: Vec<String> = whole.sizes.iter().copied().map(thousands).collect();
+        let mut headline = format!(
             "V{}: {}: {}",
             version.version,
             count(sizes.len(), "shape"),
             sizes.join(" / ")
         );
+        let (asked, all) = (version.tenants(), whole.tenants());
+        if asked < all {
+            let (asked, all) = (thousands(asked), thousands(all));
+            let _ = write!(headline, "; asked for: {asked} of {all}");
+        }
         writeln!(out, "{}", self.style.paint(Tone::Strong, &headline))?;
         let invalid = version.invalid_indexes();
-        let largest = version
-            .groups
-            .first()
-            .and_then(|group| group.group.tenants.first());
-        let say = match (version.standard, largest) {
-            (Standard::Largest, Some(first)) if version.groups.len() > 1 => format!(
+        let say = match (version.standard, &whole.first) {
+            (Standard::Largest, Some(first)) if whole.sizes.len() > 1 => format!(
                 "no shape has a majority; compared with that of {first} ({})",
-                count(version.groups[0].group.tenants.len(), "tenant")
+                count(whole.sizes[0], "tenant")
             ),
             (Standard::NoReference, Some(first)) => format!(
                 "the set does not hold this version, so there is no reference; compared with {first}"
@@ -210,25 +214,36 @@ impl Voice {
         Ok(())
     }
 
-    fn ending(self, out: &mut dyn Write, verification: &Verification) -> io::Result<()> {
-        let (compared, differing) = (verification.compared(), verification.differing());
-        let text = match (differing, verification.has_findings()) {
-            (0, false) => format!(
-                "{} compared: those of a version are equal",
-                count_thousands(compared, "tenant")
-            ),
-            (0, true) => format!(
-                "{} compared: none differs",
-                count_thousands(compared, "tenant")
-            ),
-            (differing, _) => format!(
-                "{} of {} {}",
-                thousands(differing),
-                count_thousands(compared, "tenant"),
-                verb(differing, "differs", "differ")
-            ),
+    fn ending(self, out: &mut dyn Write, verified: &Verified) -> io::Result<()> {
+        let asked = &verified.asked;
+        let (compared, differing) = (asked.compared(), asked.differing());
+        let has_findings = verified.has_findings();
+        let tenants = count_thousands(compared, "tenant");
+        let others = match (verified.is_part, verified.others()) {
+            (false, _) => String::new(),
+            (true, 0) => " with no other".to_owned(),
+            (true, others) => format!(" with {}", count_thousands(others, "other")),
         };
-        let tone = if verification.has_findings() {
+        let faults = faults(verified).join(" and ");
+        let text = match (differing, has_findings) {
+            _ if verified.is_vacuous() => "nothing was compared".to_owned(),
+            (0, false) if compared == 0 => "there are no tenants to compare".to_owned(),
+            (0, false) if verified.is_part => format!("{tenants} compared{others}: none differs"),
+            (0, false) => format!("{tenants} compared: those of a version are equal"),
+            (0, true) => format!("{tenants} compared{others}: none differs, but {faults}"),
+            (differing, _) => {
+                let compared = if verified.is_part { " compared" } else { "" };
+                let (number, differs) =
+                    (thousands(differing), verb(differing, "differs", "differ"));
+                let faults = if faults.is_empty() {
+                    faults
+                } else {
+                    format!("; {faults}")
+                };
+                format!("{number} of {tenants}{compared}{others} {differs}{faults}")
+            }
+        };
+        let tone = if has_findings {
             Tone::Failure
         } else {
             Tone::Success
@@ -243,6 +258,33 @@ impl Voice {
     ) -> String {
         names(tenants, indent, self.style.width, self.verbosity)
     }
+}
+
+/// What is found beside differences.
+fn faults(verified: &Verified) -> Vec<String> {
+    let mut faults = Vec::new();
+    match verified.invalid_indexes() {
+        0 => {}
+        1 => faults.push("1 index is invalid".to_owned()),
+        several => faults.push(format!("{several} indexes are invalid")),
+    }
+    let missed = verified.missed();
+    if missed > 0 {
+        let tenants = count_thousands(missed, "tenant");
+        faults.push(format!("{tenants} could not be compared"));
+    }
+    let undecided = verified.undecided();
+    if undecided > 0 {
+        let has = verb(undecided, "has", "have");
+        let versions = count(undecided, "version");
+        faults.push(format!("{versions} {has} no shape of a majority"));
+    }
+    let without = verified.without_reference();
+    if without > 0 {
+        let has = verb(without, "has", "have");
+        faults.push(format!("{} {has} no reference", count(without, "version")));
+    }
+    faults
 }
 
 /// The lines in which two definitions differ; of two that have one line each what is around the difference.

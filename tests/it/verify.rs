@@ -3,7 +3,9 @@
 mod equal;
 mod fixes;
 mod kinds;
+mod meanwhile;
 mod reference;
+mod selected;
 
 use serde_json::Value;
 
@@ -149,9 +151,9 @@ fn an_invalid_index_is_a_finding_also_where_all_tenants_have_it() {
     let invalid = &document["versions"][0]["invalid_indexes"][0];
     assert_eq!(invalid["index"], "index customers_name on customers");
     assert_eq!(invalid["tenants"].as_array().unwrap().len(), 2);
-    fleet
-        .fleet(&["verify"])
-        .assert_stdout_has("index customers_name on customers is INVALID in 2 tenants: main/tenant_0001, main/tenant_0002");
+    let run = fleet.fleet(&["verify"]);
+    run.assert_stdout_has("index customers_name on customers is INVALID in 2 tenants: main/tenant_0001, main/tenant_0002");
+    run.assert_stdout_has("2 tenants compared: none differs, but 1 index is invalid\n");
 }
 
 #[test]
@@ -201,11 +203,14 @@ fn who_cannot_be_compared_is_named_with_the_reason() {
     assert_eq!(
         reasons,
         [
-            ("no migration is applied", false),
+            ("no migration is applied", true),
             ("it has tables and no history", true)
         ]
     );
-    db.execute("DROP SCHEMA tenant_old CASCADE");
+    fleet
+        .fleet(&["verify"])
+        .assert_stdout_has("2 tenants compared: none differs, but 2 tenants could not be compared");
+    db.execute("DROP SCHEMA tenant_old CASCADE; DROP SCHEMA tenant_new");
     fleet.json(&["verify"], 0);
 }
 

@@ -9,11 +9,12 @@ use super::hold::HoldRow;
 use super::waves::PlannedWaveRow;
 use crate::migration::{MigrationSet, Version};
 use crate::plan::{
-    Action, FleetStatus, LastFailure, Plan, Position, StatusRow, TenantPlan, TenantState,
-    VersionCount, Wave, halfway,
+    Action, FleetStatus, LastFailure, Position, StatusRow, TenantPlan, TenantState, VersionCount,
+    halfway,
 };
+use crate::report::plan::Planned;
 use crate::report::wording::stem;
-use crate::run::{Failure, WaveNumber};
+use crate::run::{Failure, RunId, WaveNumber};
 use crate::tenant::{Presence, TenantId};
 
 #[derive(Serialize)]
@@ -21,6 +22,7 @@ struct PlanDocument<'a, T> {
     target: Option<Version>,
     head: Option<Version>,
     totals: PlanTotals,
+    goes_on_with: Option<&'a str>,
     waves: Vec<PlannedWaveRow<'a>>,
     tenants: T,
 }
@@ -80,11 +82,8 @@ impl Serialize for Stems<'_> {
 }
 
 /// What would be done.
-pub fn plan_document<'a>(
-    plan: &'a Plan,
-    waves: &'a [Wave],
-    set: &'a MigrationSet,
-) -> impl Serialize + 'a {
+pub fn plan_document<'a>(planned: Planned<'a>, set: &'a MigrationSet) -> impl Serialize + 'a {
+    let Planned { plan, waves, .. } = planned;
     let numbers: HashMap<&TenantId, WaveNumber> = waves
         .iter()
         .flat_map(|wave| wave.tenants.iter().map(|tenant| (tenant, wave.number)))
@@ -105,9 +104,11 @@ pub fn plan_document<'a>(
         target: plan.target,
         head: set.head(),
         totals,
+        goes_on_with: planned.goes_on.map(RunId::as_str),
         waves: waves.iter().map(PlannedWaveRow::of).collect(),
         tenants: Each::of(&plan.tenants, move |tenant: &'a TenantPlan| {
-            plan_row(tenant, numbers.get(&tenant.tenant.id).copied(), set)
+            let wave = numbers.get(&tenant.tenant.id).copied();
+            plan_row(tenant, wave, planned.failure_of(tenant), set)
         }),
     }
 }
@@ -115,12 +116,19 @@ pub fn plan_document<'a>(
 fn plan_row<'a>(
     plan: &'a TenantPlan,
     wave: Option<WaveNumber>,
+    failure: Option<&Failure>,
     set: &'a MigrationSet,
 ) -> PlanRow<'a> {
     let (reason, hint) = match &plan.action {
         Action::Refuse(refusal) => (Some(refusal.to_string()), Some(refusal.hint())),
         Action::Hold(held) => (Some(held.to_string()), None),
-        Action::UpToDate | Action::Migrate(_) => (None, None),
+        Action::UpToDate | Action::Migrate(_) => {
+            let reason = failure.map(|failure| failure.message.clone());
+            (
+                reason,
+                failure.map(|_| "fleet verify shows in what it differs"),
+            )
+        }
     };
     PlanRow {
         database: plan.tenant.id.database.as_str(),

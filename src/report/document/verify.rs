@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::{Each, RawName};
 use crate::migration::Version;
+use crate::report::verified::{Verified, Whole};
 use crate::run::ExitCode;
-use crate::shape::{Apart, ComparedGroup, ComparedVersion, Difference, Standard, Verification};
+use crate::shape::{Apart, ComparedGroup, ComparedVersion, Difference, Standard};
 
 #[derive(Serialize)]
 struct VerifyDocument<'a, V, A, E> {
@@ -21,6 +22,7 @@ struct VerifyDocument<'a, V, A, E> {
 #[derive(Serialize)]
 struct Totals {
     compared: usize,
+    others: usize,
     differing: usize,
     not_compared: usize,
     excluded: usize,
@@ -30,6 +32,7 @@ struct Totals {
 struct VersionRow<S> {
     version: Version,
     tenants: usize,
+    others: usize,
     compared_with: &'static str,
     shapes: S,
     invalid_indexes: Vec<InvalidRow>,
@@ -70,12 +73,15 @@ struct ApartRow<'a> {
 
 /// The document of `verify`.
 pub fn verification_document<'a>(
-    verification: &'a Verification,
+    verified: &'a Verified,
     fix_plan: Option<&'a str>,
     exit: ExitCode,
 ) -> impl Serialize + 'a {
+    let verification = &verified.asked;
     VerifyDocument {
-        outcome: if verification.has_findings() {
+        outcome: if verified.is_vacuous() {
+            "nothing_compared"
+        } else if verified.has_findings() {
             "different"
         } else {
             "equal"
@@ -83,11 +89,14 @@ pub fn verification_document<'a>(
         exit_code: exit.code(),
         totals: Totals {
             compared: verification.compared(),
+            others: verified.others(),
             differing: verification.differing(),
             not_compared: verification.apart.len(),
             excluded: verification.excluded.len(),
         },
-        versions: Each::of(&verification.versions, version_row),
+        versions: Each::of(&verification.versions, |version| {
+            version_row(version, verified.whole(version.version))
+        }),
         not_compared: Each::of(&verification.apart, apart_row),
         excluded: Each::of(&verification.excluded, RawName),
         fix_plan,
@@ -103,22 +112,26 @@ fn apart_row(apart: &Apart) -> ApartRow<'_> {
     }
 }
 
-fn version_row(version: &ComparedVersion) -> VersionRow<impl Serialize + '_> {
-    let all = version.tenants();
+fn version_row<'a>(
+    version: &'a ComparedVersion,
+    whole: &'a Whole,
+) -> VersionRow<impl Serialize + 'a> {
+    let tenants = version.tenants();
     let invalid = version.invalid_indexes().into_iter();
     let raw = |tenant: &crate::tenant::TenantId| {
         format!("{}/{}", tenant.database.as_str(), tenant.schema.as_str())
     };
     VersionRow {
         version: version.version,
-        tenants: all,
+        tenants,
+        others: whole.tenants() - tenants,
         compared_with: match version.standard {
             Standard::Majority => "majority",
             Standard::Largest => "largest",
             Standard::Reference => "reference",
             Standard::NoReference => "no_reference",
         },
-        shapes: Each::of(&version.groups, move |group| shape_row(group, all)),
+        shapes: Each::of(&version.groups, move |group| shape_row(group, whole)),
         invalid_indexes: invalid
             .map(|(index, tenants)| InvalidRow {
                 index,
@@ -128,13 +141,13 @@ fn version_row(version: &ComparedVersion) -> VersionRow<impl Serialize + '_> {
     }
 }
 
-fn shape_row(
-    group: &ComparedGroup,
-    all: usize,
-) -> ShapeRow<impl Serialize + '_, impl Serialize + '_> {
+fn shape_row<'a>(
+    group: &'a ComparedGroup,
+    whole: &Whole,
+) -> ShapeRow<impl Serialize + 'a, impl Serialize + 'a> {
     ShapeRow {
         fingerprint: group.group.fingerprint.to_string(),
-        is_majority: group.group.tenants.len() * 2 > all,
+        is_majority: whole.is_majority(group.group.fingerprint),
         is_expected: group.differences.is_empty(),
         tenants: Each::of(&group.group.tenants, RawName),
         differences: Each::of(&group.differences, difference_row),

@@ -1,16 +1,19 @@
 //! The failures of a run by cause, read by people.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
-use super::super::{Verbosity, causes, failures, tenant_words};
+use super::super::{Known, Verbosity, causes, failures, tenant_words};
 use super::ledger::detail;
 use super::*;
 use crate::migration::{MigrationSet, Version};
 
 /// What is known of the tenants by now.
-fn known(versions: &[(&str, Version)]) -> BTreeMap<TenantId, Version> {
+fn known(versions: &[(&str, Version)]) -> Known {
     let known = versions.iter();
-    known.map(|(schema, now)| (tenant(schema), *now)).collect()
+    Known {
+        versions: known.map(|(schema, now)| (tenant(schema), *now)).collect(),
+        unlike: HashSet::new(),
+    }
 }
 
 /// A set in which V12 is this text.

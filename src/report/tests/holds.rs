@@ -33,7 +33,15 @@ fn a_plan_counts_and_names_who_is_held() {
     let mut pinned = planned("y", Some(10), Action::Migrate(versions(&[11])));
     pinned.holds.push(hold("y", HoldKind::Pin(11)));
     plan_of.tenants.push(pinned);
-    let text = written(|out| plan(out, (&plan_of, &[]), &set(), PLAIN, Verbosity::Normal));
+    let text = written(|out| {
+        plan(
+            out,
+            super::plans::shown(&plan_of),
+            &set(),
+            PLAIN,
+            Verbosity::Normal,
+        )
+    });
     for part in [
         "To V12: 199 of 204 tenants to migrate, 1 up to date, 3 refused, 1 held\n",
         "1 tenant: V10 → V11 (V11__orders)\n  note       pinned to V11 until released: big import\\u{1b}[2J\n",

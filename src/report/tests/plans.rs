@@ -1,8 +1,11 @@
 //! Plans, read by people.
 
-use super::super::{Verbosity, plan};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::super::{Planned, Verbosity, plan};
 use super::*;
-use crate::plan::{Action, HistorySnapshot, Plan, Refusal, TenantPlan};
+use crate::plan::{Action, HistorySnapshot, LastFailure, Plan, Refusal, TenantPlan};
 use crate::tenant::{Presence, Tenant};
 
 pub(super) fn planned(schema: &str, from: Option<Version>, action: Action) -> TenantPlan {
@@ -21,6 +24,17 @@ pub(super) fn planned(schema: &str, from: Option<Version>, action: Action) -> Te
         from,
         action,
         holds: Vec::new(),
+    }
+}
+
+/// A plan without waves, of tenants that are alike.
+pub(super) fn shown(plan: &Plan) -> Planned<'_> {
+    static NOBODY: LazyLock<HashMap<TenantId, LastFailure>> = LazyLock::new(HashMap::new);
+    Planned {
+        plan,
+        waves: &[],
+        goes_on: None,
+        unlike: &NOBODY,
     }
 }
 
@@ -46,7 +60,7 @@ pub(super) fn sample() -> Plan {
 
 #[test]
 fn tenants_that_share_a_fate_share_a_line() {
-    let text = written(|out| plan(out, (&sample(), &[]), &set(), PLAIN, Verbosity::Normal));
+    let text = written(|out| plan(out, shown(&sample()), &set(), PLAIN, Verbosity::Normal));
     assert_eq!(
         text,
         "\
@@ -71,7 +85,7 @@ Next:
 
 #[test]
 fn verbose_has_a_line_for_each_tenant() {
-    let text = written(|out| plan(out, (&sample(), &[]), &set(), PLAIN, Verbosity::Verbose));
+    let text = written(|out| plan(out, shown(&sample()), &set(), PLAIN, Verbosity::Verbose));
     assert!(text.contains("\nmain/a001  V10 → V12 (V11__orders, V12__unique_email)\n"));
     assert!(text.contains("\nmain/c  V12  up to date\n"));
     assert!(text.contains("\nmain/d  refused  12 relations but no history\n"));
@@ -85,7 +99,7 @@ fn a_target_below_head_is_part_of_the_command() {
         tenants,
         others: Vec::new(),
     };
-    let text = written(|out| plan(out, (&below, &[]), &set(), PLAIN, Verbosity::Normal));
+    let text = written(|out| plan(out, shown(&below), &set(), PLAIN, Verbosity::Normal));
     assert_eq!(
         text,
         "\
@@ -107,6 +121,45 @@ fn nothing_to_do_is_one_line() {
         tenants: vec![planned("c", Some(12), Action::UpToDate)],
         others: Vec::new(),
     };
-    let text = written(|out| plan(out, (&done, &[]), &set(), PLAIN, Verbosity::Normal));
+    let text = written(|out| plan(out, shown(&done), &set(), PLAIN, Verbosity::Normal));
     assert_eq!(text, "Nothing to do: 1 tenant at V12\n");
+}
+
+#[test]
+fn who_is_up_to_date_and_unlike_the_others_is_named() {
+    let plan_of = Plan {
+        target: Some(12),
+        tenants: vec![
+            planned("a", Some(10), Action::Migrate(versions(&[11, 12]))),
+            planned("b", Some(12), Action::UpToDate),
+        ],
+        others: Vec::new(),
+    };
+    let mut failure = failure();
+    failure.message = "its shape differs from that of the others".to_owned();
+    let last = |schema: &str| {
+        let last = LastFailure {
+            run: RunId::new(RUN),
+            at: "2026-11-23T16:10:05Z".to_owned(),
+            failure: failure.clone(),
+        };
+        (tenant(schema), last)
+    };
+    let unlike = HashMap::from([last("a"), last("b")]);
+    let shown = Planned {
+        unlike: &unlike,
+        ..shown(&plan_of)
+    };
+    let text = written(|out| plan(out, shown, &set(), PLAIN, Verbosity::Normal));
+    assert!(
+        text.contains(
+            "\n✗ 1 tenant is up to date and has failed\n  reason     its shape differs from that of the others\n  tenants    main/b\n"
+        ),
+        "{text}"
+    );
+    let text = written(|out| plan(out, shown, &set(), PLAIN, Verbosity::Verbose));
+    assert!(
+        text.contains("main/b  V12  up to date, its shape differs\n"),
+        "{text}"
+    );
 }

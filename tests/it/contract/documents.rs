@@ -113,7 +113,7 @@ fn the_document_of_plan() {
         json!({
             "target": 2, "head": 2,
             "totals": { "tenants": 2, "migrate": 1, "up_to_date": 0, "refuse": 1, "hold": 0 },
-            "waves": [],
+            "goes_on_with": null, "waves": [],
             "tenants": [
                 { "database": "main", "schema": "tenant_0001", "from": 1, "pending": ["V2__unique"],
                   "action": "migrate", "reason": null, "hint": null, "wave": null, "create": false, "halfway": null, "holds": [] },

@@ -10,9 +10,11 @@ fn commands_that_look_write_nothing_to_an_untouched_database() {
     tenants(&db, 3);
     let fleet = TestFleet::new(&db).probe_migrations(1..=2);
     let before = fingerprint(&db);
-    for command in ["plan", "status", "tenants", "runs", "verify"] {
+    for command in ["plan", "status", "tenants", "runs"] {
         fleet.fleet(&[command]).assert_code(0);
     }
+    // there is nothing to compare yet
+    fleet.fleet(&["verify"]).assert_code(7);
     fleet.fleet(&["show"]);
     assert_eq!(fingerprint(&db), before);
     assert_untouched(&db);

@@ -103,3 +103,44 @@ fn what_a_killed_process_has_left_is_no_tenant_and_is_swept_away() {
     fleet.json(&["verify", "--reference"], 0);
     assert_eq!(references(&db), 0);
 }
+
+#[test]
+fn a_server_that_cannot_be_written_gets_no_schema() {
+    let (db, _, fleet) = fleet_of(2);
+    let name = db.name();
+    db.execute(&format!(
+        "ALTER DATABASE {name} SET default_transaction_read_only = on"
+    ));
+    let document = fleet.json(&["verify", "--reference"], 3);
+    assert_says(
+        &document["error"],
+        &["there is no reference", "default_transaction_read_only"],
+    );
+    assert_eq!(references(&db), 0);
+    fleet.json(&["verify"], 0);
+}
+
+#[test]
+fn what_another_role_has_left_is_swept_away_too_where_that_is_allowed() {
+    let (db, schemas, fleet) = fleet_of(1);
+    let (one, other) = (format!("{}_one", db.name()), format!("{}_other", db.name()));
+    db.execute(&format!(
+        "CREATE ROLE {one} LOGIN; CREATE ROLE {other}; GRANT CREATE ON DATABASE {name} TO {one};
+         GRANT USAGE ON SCHEMA {schema} TO {one}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {one};
+         CREATE SCHEMA fleet_reference_1_abcdef AUTHORIZATION {other}",
+        name = db.name(),
+        schema = schemas[0],
+    ));
+    let url = db.url();
+    let host = url.split('@').next_back().unwrap();
+    let restricted = fleet.with_only(&db).config(|config| {
+        config["databases"][0]["url"] = format!("postgresql://{one}@{host}").into();
+    });
+    restricted.json(&["verify", "--reference"], 0);
+    assert_eq!(references(&db), 1, "it may not drop that");
+    fleet.json(&["verify", "--reference"], 0);
+    assert_eq!(references(&db), 0);
+    db.execute(&format!(
+        "DROP OWNED BY {one}, {other}; DROP ROLE {one}, {other}"
+    ));
+}

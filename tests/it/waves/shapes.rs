@@ -90,17 +90,55 @@ fn a_canary_of_two_shapes_halts_the_run_before_anybody_else_is_touched() {
     let failures = fleet.fleet(&["failures"]);
     failures.assert_code(0);
     failures.assert_stdout_has("constraint orders_check on orders is missing");
+    failures
+        .assert_stdout_has("note       the migration is applied; it is the shape that differs\n");
+    failures.assert_stdout_has("fleet verify ");
+    assert!(!failures.stdout.contains("got past it"), "{failures}");
+    assert!(
+        !failures.stdout.contains("have V2__orders applied"),
+        "{failures}"
+    );
     let status = fleet.json(&["status", "--tenant", &schemas[1]], 0);
     let status = tenant(&status, &schemas[1]);
     assert_eq!(status["state"], "failed");
     assert_says(&status["last_failure"]["message"], &["orders_check"]);
 }
 
+/// What migrate would do then: nobody else is a canary, and those that were are not done with.
+#[test]
+fn a_plan_goes_on_with_the_waves_of_a_halted_run() {
+    let (_db, schemas, fleet) = unequal(30);
+    let run = fleet.json(&["migrate"], 5);
+    for plan in [&["plan"][..], &["migrate", "--dry-run"]] {
+        let mut arguments = vec!["-o", "json"];
+        arguments.extend(plan);
+        let planned = fleet.fleet(&arguments);
+        planned.assert_code(0);
+        planned.assert_stderr_has("goes on with the waves of run");
+        planned.assert_stderr_has("compares the shapes again first");
+        let planned = planned.json();
+        assert_eq!(planned["goes_on_with"], run["run"]);
+        let waves: Vec<(&Value, &Value)> = planned["waves"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|wave| (&wave["name"], &wave["tenants"]))
+            .collect();
+        assert_eq!(
+            waves,
+            [(&json!("canary"), &json!(0)), (&json!("rest"), &json!(28))]
+        );
+        let odd = tenant(&planned, &schemas[1]);
+        assert_eq!(odd["action"], "up_to_date");
+        assert_says(&odd["reason"], &["its shape differs"]);
+    }
+}
+
 /// Nothing but a look at the tenants tells whether they are mended: it is had before anybody else is touched.
 #[test]
 fn what_is_not_mended_halts_again_and_what_is_goes_on() {
     let (db, schemas, fleet) = unequal(30);
-    fleet.json(&["migrate"], 5);
+    let halted = fleet.json(&["migrate"], 5);
     for again in [["resume"], ["migrate"]] {
         let run = fleet.json(&again, 5);
         assert_eq!(run["halted"]["by"], "shapes");
@@ -118,6 +156,12 @@ fn what_is_not_mended_halts_again_and_what_is_goes_on() {
     assert_eq!(run["totals"]["succeeded"], 28);
     assert_eq!(run["totals"]["up_to_date"], 2);
     assert_eq!(waves(&run), ["canary passed", "rest passed"]);
+    let first = halted["run"].as_str().unwrap();
+    let failures = fleet.json(&["failures", first], 0);
+    for cause in failures["failures"].as_array().unwrap() {
+        assert_eq!(cause["mended"], cause["tenants"]);
+        assert_eq!(cause["passed"], Value::Null);
+    }
     assert_reports_truly(&resumed, &[("main", &db, &schemas)]);
     assert_history_is_truth(&db, &schemas);
 }
