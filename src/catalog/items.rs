@@ -65,6 +65,31 @@ pub(super) fn collation(of: &str, default: &str) -> String {
     )
 }
 
+/// Something of `catalogue` by its name, with its schema unless that is the tenant's own; NULL for the OID 0. Not by
+/// `regproc` and its like: those put the schema in front wherever a name alone means several.
+pub(super) fn named(catalogue: &str, prefix: &str, oid: &str) -> String {
+    let name = if catalogue == "pg_operator" {
+        format!("named.{prefix}name")
+    } else {
+        format!("quote_ident(named.{prefix}name)")
+    };
+    format!(
+        "(SELECT CASE WHEN named.{prefix}namespace = nsp THEN '' ELSE quote_ident(named_in.nspname) || '.' END || {name} \
+          FROM pg_catalog.{catalogue} named JOIN pg_catalog.pg_namespace named_in ON named_in.oid = named.{prefix}namespace \
+          WHERE named.oid = {oid})"
+    )
+}
+
+/// A function by its name.
+pub(super) fn function(oid: &str) -> String {
+    named("pg_proc", "pro", oid)
+}
+
+/// An operator by its name.
+pub(super) fn operator(oid: &str) -> String {
+    named("pg_operator", "opr", oid)
+}
+
 /// Options such as `fillfactor=70`, sorted.
 pub(super) fn options(column: &str) -> String {
     format!(

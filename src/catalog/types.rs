@@ -1,6 +1,6 @@
 //! Items of types, and of what else a schema may hold.
 
-use super::items::{collation, own};
+use super::items::{collation, function, named, operator, own};
 
 pub(super) fn branches() -> Vec<String> {
     vec![
@@ -34,11 +34,15 @@ fn types() -> String {
            'default ' || (SELECT coalesce(pg_get_expr(b.typdefaultbin, 0), b.typdefault) FROM pg_catalog.pg_type b WHERE b.oid = typ.oid), \
            CASE WHEN typnotnull THEN 'not null' END) \
          WHEN 'r' THEN (SELECT concat_ws(', ', 'subtype = ' || format_type(r.rngsubtype, NULL), \
-             (SELECT 'subtype_opclass = ' || quote_ident(o.opcname) FROM pg_catalog.pg_opclass o WHERE o.oid = r.rngsubopc AND NOT o.opcdefault), \
-             {range_collation}, 'canonical = ' || nullif(r.rngcanonical::pg_catalog.regproc::text, '-'), \
-             'subtype_diff = ' || nullif(r.rngsubdiff::pg_catalog.regproc::text, '-')) \
+             (SELECT 'subtype_opclass = ' || {operator_class} FROM pg_catalog.pg_opclass o WHERE o.oid = r.rngsubopc AND NOT o.opcdefault), \
+             {range_collation}, 'canonical = ' || {canonical}, 'subtype_diff = ' || {difference}) \
            FROM pg_catalog.pg_range r JOIN pg_catalog.pg_type b ON b.oid = r.rngsubtype WHERE r.rngtypid = typ.oid) \
-         ELSE concat_ws(', ', CASE WHEN NOT typisdefined THEN 'shell' END, 'input = ' || typinput::text, 'output = ' || typoutput::text) END",
+         ELSE (SELECT concat_ws(', ', CASE WHEN NOT b.typisdefined THEN 'shell' END, {in_c}) \
+           FROM pg_catalog.pg_type b WHERE b.oid = typ.oid) END",
+        in_c = in_c(),
+        operator_class = named("pg_opclass", "opc", "o.oid"),
+        canonical = function("r.rngcanonical"),
+        difference = function("r.rngsubdiff"),
         domain_collation = collation(
             "typ.typcollation",
             "(SELECT b.typcollation FROM pg_catalog.pg_type b WHERE b.oid = typ.typbasetype)"
@@ -48,6 +52,22 @@ fn types() -> String {
     format!(
         "SELECT nsp, CASE typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'r' THEN 'range type' ELSE 'type' END, \
            NULL, typ.name, {own}, NULL FROM typ"
+    )
+}
+
+/// What a type that is written in C is like, `b` in `pg_type`.
+fn in_c() -> String {
+    let functions = ["input", "output", "receive", "send"].map(|what| {
+        let name = function(&format!("b.typ{what}"));
+        format!("'{what} = ' || {name}")
+    });
+    format!(
+        "{}, 'typmod_in = ' || {}, 'typmod_out = ' || {}, CASE WHEN b.typisdefined THEN concat_ws(', ', \
+           'internallength = ' || b.typlen, CASE WHEN b.typbyval THEN 'passedbyvalue' END, \
+           'alignment = ' || b.typalign::text, 'storage = ' || b.typstorage::text, 'category = ' || b.typcategory::text) END",
+        functions.join(", "),
+        function("b.typmodin"),
+        function("b.typmodout"),
     )
 }
 
@@ -79,11 +99,16 @@ fn operators() -> String {
     let arguments = "concat_ws(', ', CASE WHEN o.oprleft <> 0 THEN format_type(o.oprleft, NULL) END, \
          CASE WHEN o.oprright <> 0 THEN format_type(o.oprright, NULL) END)";
     let name = own(&format!("o.oprname || ' (' || {arguments} || ')'"));
-    let own = own(
-        "concat_ws(' ', 'function ' || o.oprcode::pg_catalog.regprocedure::text, \
-         CASE WHEN o.oprcom <> 0 THEN 'commutator ' || (SELECT c.oprname FROM pg_catalog.pg_operator c WHERE c.oid = o.oprcom) END, \
+    let own = own(&format!(
+        "concat_ws(' ', 'function ' || {} || '(' || {arguments} || ')', \
+         'commutator ' || {}, 'negator ' || {}, 'restrict ' || {}, 'join ' || {}, \
          CASE WHEN o.oprcanhash THEN 'hashes' END, CASE WHEN o.oprcanmerge THEN 'merges' END)",
-    );
+        function("o.oprcode"),
+        operator("o.oprcom"),
+        operator("o.oprnegate"),
+        function("o.oprrest"),
+        function("o.oprjoin"),
+    ));
     format!(
         "SELECT nsp, 'operator', NULL, {name}, {own}, NULL FROM s JOIN pg_catalog.pg_operator o ON o.oprnamespace = nsp \
          WHERE o.oprnamespace <> 'pg_catalog'::pg_catalog.regnamespace AND o.oprcode <> 0 AND NOT EXISTS (SELECT FROM member m \
