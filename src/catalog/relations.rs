@@ -31,14 +31,23 @@ fn relations() -> String {
            (SELECT 'using ' || quote_ident(a.amname) FROM pg_catalog.pg_am a WHERE a.oid = relam AND a.amname <> 'heap'), \
            {options}, \
            CASE relreplident WHEN 'f' THEN 'replica identity full' WHEN 'n' THEN 'replica identity nothing' END, \
-           (SELECT 'server ' || quote_ident(v.srvname) || coalesce(' options (' || array_to_string(f.ftoptions, ', ') || ')', '') \
+           (SELECT 'server ' || quote_ident(v.srvname) || coalesce(' ' || {server_options}, '') \
              FROM pg_catalog.pg_foreign_table f JOIN pg_catalog.pg_foreign_server v ON v.oid = f.ftserver WHERE f.ftrelid = rel.oid)) END",
         options = options("reloptions"),
+        server_options = foreign_options("f.ftoptions"),
     ));
     format!(
         "SELECT nsp, CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' ELSE 'table' END, \
            NULL::text, tbl, {own}, NULL::text \
          FROM rel WHERE relkind IN ('r', 'p', 'f', 'v', 'm')"
+    )
+}
+
+/// Options for a foreign server, as `OPTIONS` takes them, sorted.
+fn foreign_options(column: &str) -> String {
+    format!(
+        "'options (' || (SELECT string_agg(quote_ident(split_part(o, '=', 1)) || ' ' || quote_literal(substr(o, strpos(o, '=') + 1)), ', ' \
+           ORDER BY o COLLATE \"C\") FROM unnest({column}) AS o) || ')'"
     )
 }
 
@@ -72,7 +81,8 @@ fn columns(major: u32) -> String {
            CASE WHEN a.attstorage <> t.typstorage THEN 'storage ' || CASE a.attstorage WHEN 'p' THEN 'plain' WHEN 'e' THEN 'external' \
              WHEN 'm' THEN 'main' ELSE 'extended' END END, {compression} \
            CASE WHEN a.attstattarget >= 0 THEN 'statistics ' || a.attstattarget END, \
-           {options}, 'options (' || array_to_string(a.attfdwoptions, ', ') || ')')",
+           {options}, {server_options})",
+        server_options = foreign_options("a.attfdwoptions"),
         collation = collation("a.attcollation", "t.typcollation"),
         options = options("a.attoptions"),
     ));

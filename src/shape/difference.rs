@@ -90,7 +90,7 @@ pub fn differences(of: &Shape, against: &Shape) -> Vec<Difference> {
             Ordering::Less => Difference::new(Change::Missing, expected.next(), None),
             Ordering::Greater => Difference::new(Change::Additional, None, found.next()),
             Ordering::Equal => match (expected.next(), found.next()) {
-                (Some(expected), Some(found)) if !expected.is_like(found) => {
+                (Some(expected), Some(found)) if !against.is_like(expected, (of, found)) => {
                     Difference::new(Change::Different, Some(expected), Some(found))
                 }
                 _ => None,

@@ -138,6 +138,33 @@ fn an_own_name_and_the_same_letters_are_no_difference() {
     assert!(!at_the_end.is_like(&body("as apis", None)));
 }
 
+/// A policy that was copied from another tenant with its name.
+#[test]
+fn the_name_of_another_tenant_is_a_difference_where_several_have_their_own() {
+    let policy = |definition: &str, raw: Option<&str>| {
+        let item = Item {
+            raw: raw.map(str::to_owned),
+            ..item(Kind::Policy, Some("t"), "p", definition)
+        };
+        Arc::new(Shape::new(vec![Arc::new(item)]))
+    };
+    let own = policy("x = '{schema}'", Some("x = 't_1'"));
+    let copied = policy("x = 't_1'", None);
+    let of = |tenants: &[(&str, &Arc<Shape>)]| {
+        let tenants: Vec<_> = tenants
+            .iter()
+            .map(|(name, shape)| (tenant(name), 1, shape.fingerprint()))
+            .collect();
+        let shapes = [&own, &copied].map(|shape| (shape.fingerprint(), Arc::clone(shape)));
+        let shapes = HashMap::from(shapes);
+        let versions = group(tenants, |fingerprint| shapes.get(&fingerprint).cloned());
+        versions[0].groups.len()
+    };
+    assert_eq!(of(&[("t_1", &own), ("t_2", &copied), ("t_3", &own)]), 2);
+    // all of them may say the same word, of which one tenant has the name
+    assert_eq!(of(&[("t_1", &own), ("t_2", &copied), ("t_3", &copied)]), 1);
+}
+
 #[test]
 fn tenants_are_grouped_by_shape_within_a_version() {
     let shapes: HashMap<Fingerprint, Arc<Shape>> = [shape(&customers()), shape(&[])]
