@@ -90,10 +90,17 @@ pub(super) fn operator(oid: &str) -> String {
     named("pg_operator", "opr", oid)
 }
 
+/// Options of relations that are true or false, for which PostgreSQL keeps the word that was written (`boolRelOpts` in
+/// `reloptions.c`).
+const SWITCHES: &str = "autovacuum_enabled|user_catalog_table|vacuum_truncate|fastupdate|security_barrier|security_invoker|deduplicate_items|autosummarize";
+
 /// Options such as `fillfactor=70`, sorted.
 pub(super) fn options(column: &str) -> String {
     format!(
-        "'with (' || (SELECT string_agg(o, ', ' ORDER BY o COLLATE \"C\") FROM unnest({column}) AS o) || ')'"
+        "'with (' || (SELECT string_agg(o, ', ' ORDER BY o COLLATE \"C\") FROM (SELECT CASE \
+           WHEN o ~* '^({SWITCHES})=(on|true|tru|tr|t|yes|ye|y|1)$' THEN split_part(o, '=', 1) || '=true' \
+           WHEN o ~* '^({SWITCHES})=(off|of|false|fals|fal|fa|f|no|n|0)$' THEN split_part(o, '=', 1) || '=false' \
+           ELSE o END FROM unnest({column}) AS o) AS written(o)) || ')'"
     )
 }
 

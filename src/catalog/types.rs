@@ -10,7 +10,9 @@ pub(super) fn branches() -> Vec<String> {
         extensions(),
         collations(),
         operators(),
+        operator_classes(),
         text_search(),
+        dictionaries(),
     ]
 }
 
@@ -116,11 +118,55 @@ fn operators() -> String {
     )
 }
 
+/// Of a family in another schema only what is about the type of the class: others may add to it.
+fn operator_classes() -> String {
+    let name = own(
+        "quote_ident(o.opcname) || ' using ' || (SELECT quote_ident(a.amname) FROM pg_catalog.pg_am a WHERE a.oid = o.opcmethod)",
+    );
+    let own = own(&format!(
+        "concat_ws(E'\\n', concat_ws(' ', CASE WHEN o.opcdefault THEN 'default' END, 'for type ' || format_type(o.opcintype, NULL), 'family ' || {family}), \
+           (SELECT string_agg('operator ' || m.amopstrategy || ' ' || {operator} || ' (' || format_type(m.amoplefttype, NULL) || ', ' \
+               || format_type(m.amoprighttype, NULL) || ')' || coalesce(' for order by ' || {sort_family}, ''), E'\\n' \
+               ORDER BY m.amopstrategy, format_type(m.amoplefttype, NULL) COLLATE \"C\", format_type(m.amoprighttype, NULL) COLLATE \"C\") \
+             FROM pg_catalog.pg_amop m WHERE m.amopfamily = o.opcfamily AND (f.opfnamespace = nsp OR m.amoplefttype = o.opcintype)), \
+           (SELECT string_agg('function ' || m.amprocnum || ' (' || format_type(m.amproclefttype, NULL) || ', ' \
+               || format_type(m.amprocrighttype, NULL) || ') ' || {function}, E'\\n' \
+               ORDER BY m.amprocnum, format_type(m.amproclefttype, NULL) COLLATE \"C\", format_type(m.amprocrighttype, NULL) COLLATE \"C\") \
+             FROM pg_catalog.pg_amproc m WHERE m.amprocfamily = o.opcfamily AND (f.opfnamespace = nsp OR m.amproclefttype = o.opcintype)), \
+           CASE WHEN o.opckeytype <> 0 THEN 'storage ' || format_type(o.opckeytype, NULL) END)",
+        family = named("pg_opfamily", "opf", "o.opcfamily"),
+        operator = operator("m.amopopr"),
+        sort_family = named("pg_opfamily", "opf", "m.amopsortfamily"),
+        function = function("m.amproc"),
+    ));
+    format!(
+        "SELECT nsp, 'operator class', NULL, {name}, {own}, NULL FROM s JOIN pg_catalog.pg_opclass o ON o.opcnamespace = nsp \
+           JOIN pg_catalog.pg_opfamily f ON f.oid = o.opcfamily \
+         WHERE o.opcnamespace <> 'pg_catalog'::pg_catalog.regnamespace AND NOT EXISTS (SELECT FROM member m \
+           WHERE m.classid = 'pg_catalog.pg_opclass'::pg_catalog.regclass AND m.objid = o.oid)"
+    )
+}
+
+fn dictionaries() -> String {
+    let own = own(&format!(
+        "concat_ws(', ', 'template = ' || {}, d.dictinitoption)",
+        named("pg_ts_template", "tmpl", "d.dicttemplate")
+    ));
+    format!(
+        "SELECT nsp, 'text search dictionary', NULL, quote_ident(d.dictname), {own}, NULL \
+         FROM s JOIN pg_catalog.pg_ts_dict d ON d.dictnamespace = nsp WHERE NOT EXISTS (SELECT FROM member m \
+           WHERE m.classid = 'pg_catalog.pg_ts_dict'::pg_catalog.regclass AND m.objid = d.oid)"
+    )
+}
+
+/// A line a kind of token: there are many of them, and it has to be seen which one differs.
 fn text_search() -> String {
     let own = own(
-        "(SELECT quote_ident(p.prsname) FROM pg_catalog.pg_ts_parser p WHERE p.oid = c.cfgparser) || coalesce(' ' || ( \
-         SELECT string_agg(m.maptokentype || ' ' || m.mapdict::pg_catalog.regdictionary::text, ', ' ORDER BY m.maptokentype, m.mapseqno) \
-         FROM pg_catalog.pg_ts_config_map m WHERE m.mapcfg = c.oid), '')",
+        "'parser ' || (SELECT quote_ident(p.prsname) FROM pg_catalog.pg_ts_parser p WHERE p.oid = c.cfgparser) || coalesce(( \
+         SELECT string_agg(E'\\n' || 'for ' || coalesce((SELECT k.alias FROM pg_catalog.ts_token_type(c.cfgparser) k WHERE k.tokid = t.token), t.token::text) \
+             || ' with ' || t.dictionaries, '' ORDER BY t.token) \
+         FROM (SELECT m.maptokentype, string_agg(m.mapdict::pg_catalog.regdictionary::text, ', ' ORDER BY m.mapseqno) \
+           FROM pg_catalog.pg_ts_config_map m WHERE m.mapcfg = c.oid GROUP BY 1) AS t(token, dictionaries)), '')",
     );
     format!(
         "SELECT nsp, 'text search configuration', NULL, quote_ident(c.cfgname), {own}, NULL \

@@ -60,7 +60,7 @@ kinds! {
     Column = "column",
     /// A constraint of a table or a domain.
     Constraint = "constraint",
-    /// An index. Behind a constraint it is an item only where something is wrong with it.
+    /// An index. Behind a constraint it is an item only where something is wrong with it, or it has options.
     Index = "index",
     /// A statistics object.
     Statistics = "statistics",
@@ -72,6 +72,10 @@ kinds! {
     Aggregate = "aggregate",
     /// An operator.
     Operator = "operator",
+    /// An operator class, with what is in its family.
+    OperatorClass = "operator class",
+    /// A text search dictionary.
+    Dictionary = "text search dictionary",
     /// A text search configuration.
     TextSearch = "text search configuration",
     /// A view.
@@ -88,6 +92,8 @@ kinds! {
     Policy = "policy",
     /// What a role may do with something.
     Grant = "grant",
+    /// What an owner has taken from itself.
+    OwnerRights = "owner's rights",
     /// What a role will be allowed to do with things to come.
     DefaultPrivilege = "default privilege",
     /// A comment.
@@ -278,7 +284,9 @@ impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             (kind @ Kind::RowSecurity, _, name) => write!(f, "{kind} of {name}"),
-            (kind @ (Kind::Comment | Kind::Grant), _, name) => write!(f, "{kind} on {name}"),
+            (kind @ (Kind::Comment | Kind::Grant | Kind::OwnerRights), _, name) => {
+                write!(f, "{kind} on {name}")
+            }
             (kind, Some(table), name) if kind != Kind::Column => {
                 write!(f, "{kind} {name} on {table}")
             }

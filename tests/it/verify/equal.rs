@@ -162,3 +162,27 @@ fn the_settings_of_a_database_make_no_difference() {
     let document = fleet.json(&["verify"], 0);
     assert_eq!(document["totals"]["compared"], 4);
 }
+
+#[test]
+fn the_order_in_which_options_and_columns_are_written_makes_no_difference() {
+    let db = TestDatabase::create(Server::A);
+    tenants(&db, 3);
+    let fleet = TestFleet::new(&db).migration(
+        "V1__points",
+        "CREATE TABLE points (id int, p point, a int, b int);
+         CREATE INDEX points_p ON points USING gist (p) WITH (buffering = on, fillfactor = 70) WHERE id > 0;
+         ALTER TABLE points SET (autovacuum_enabled = off, fillfactor = 70);
+         CREATE STATISTICS st (ndistinct) ON a, b FROM points;",
+    );
+    fleet.fleet(&["migrate"]).assert_code(0);
+    let by_hand = "DROP TABLE points; CREATE TABLE points (id int, p point, b int, a int);
+         CREATE INDEX points_p ON points USING gist (p) WITH (fillfactor = 70, buffering = on) WHERE id > 0;
+         ALTER TABLE points SET (fillfactor = 70, autovacuum_enabled = false);
+         CREATE STATISTICS st (ndistinct) ON b, a FROM points";
+    db.execute(&format!("SET search_path = tenant_0002; {by_hand}"));
+    fleet.json(&["verify"], 0);
+    db.execute("ALTER INDEX points_p SET (fillfactor = 80)");
+    let run = fleet.fleet(&["verify"]);
+    run.assert_code(7);
+    run.assert_stdout_has("(buffering='on', fillfactor='80') WHERE");
+}
