@@ -49,7 +49,7 @@ pub(super) fn branches() -> Vec<String> {
     branches
 }
 
-/// On what belongs to no relation.
+/// On what belongs to no relation. What an extension has said of its members came with it.
 fn others() -> Vec<String> {
     let mut branches = vec![
         of(
@@ -57,11 +57,7 @@ fn others() -> Vec<String> {
             ("pg_constraint", "o.oid", "0"),
             "'constraint ' || quote_ident(o.conname) || ' on domain ' || typ.name",
         ),
-        of(
-            "s JOIN pg_catalog.pg_operator o ON o.oprnamespace = nsp",
-            ("pg_operator", "o.oid", "0"),
-            &operator_signature(),
-        ),
+        of_no_member(("pg_operator", "oprnamespace"), &operator_signature()),
     ];
     for (catalogue, prefix, word) in [
         ("pg_statistic_ext", "stx", "statistics"),
@@ -69,13 +65,20 @@ fn others() -> Vec<String> {
         ("pg_ts_config", "cfg", "text search configuration"),
         ("pg_ts_dict", "dict", "text search dictionary"),
     ] {
-        branches.push(of(
-            &format!("s JOIN pg_catalog.{catalogue} o ON o.{prefix}namespace = nsp"),
-            (catalogue, "o.oid", "0"),
+        branches.push(of_no_member(
+            (catalogue, &format!("{prefix}namespace")),
             &format!("'{word} ' || quote_ident(o.{prefix}name)"),
         ));
     }
     branches
+}
+
+fn of_no_member((catalogue, namespace): (&str, &str), subject: &str) -> String {
+    let objects = format!("s JOIN pg_catalog.{catalogue} o ON o.{namespace} = nsp");
+    let all = of(&objects, (catalogue, "o.oid", "0"), subject);
+    format!(
+        "{all} WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = d.classoid AND m.objid = d.objoid)"
+    )
 }
 
 /// An operator as COMMENT ON takes it.

@@ -114,6 +114,23 @@ fn nothing_is_said_of_what_belongs_to_a_table_that_is_missing() {
 }
 
 #[test]
+fn nothing_is_said_of_comments_on_what_is_missing() {
+    let all = shape(&[
+        item(Kind::Domain, None, "email", "as text"),
+        item(Kind::Statistics, Some("customers"), "st", "ON a, b"),
+        item(Kind::Comment, None, "constraint c on domain email", "an @"),
+        item(Kind::Comment, None, "statistics st", "they go together"),
+    ]);
+    assert_eq!(
+        texts(&differences(&shape(&[]), &all)),
+        [
+            "domain email is missing",
+            "statistics st on customers is missing"
+        ]
+    );
+}
+
+#[test]
 fn an_own_name_and_the_same_letters_are_no_difference() {
     let body = |definition: &str, raw: Option<&str>| Item {
         raw: raw.map(str::to_owned),
