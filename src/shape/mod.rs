@@ -83,8 +83,9 @@ impl Shape {
     /// Whether all items are alike.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.items.len() == other.items.len()
-            && self.items().zip(other.items()).all(|(own, of_other)| {
-                own.key() == of_other.key() && self.is_like(own, (other, of_other))
+            && self.items.iter().zip(&other.items).all(|(own, of_other)| {
+                Arc::ptr_eq(own, of_other)
+                    || (own.key() == of_other.key() && self.is_like(own, (other, of_other)))
             })
     }
 
