@@ -24,6 +24,12 @@ const TRIES: u32 = 3;
 /// How long until it is tried again.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// What changes how PostgreSQL prints a definition, as `setup_connection` in `pg_dump.c` sets it, and `lc_monetary` for
+/// constants of the type `money`. A database or a role may have other defaults.
+const PRINTING: &str = "SET LOCAL TimeZone='UTC';SET LOCAL DateStyle='ISO';SET LOCAL IntervalStyle='postgres';\
+     SET LOCAL bytea_output='hex';SET LOCAL extra_float_digits=3;SET LOCAL quote_all_identifiers=off;\
+     SET LOCAL standard_conforming_strings=on;SET LOCAL xmlbinary='base64';SET LOCAL lc_monetary='C'";
+
 /// Prepares one of the queries of [`super::items`].
 pub(super) async fn prepare(client: &Client, query: &str) -> Result<Statement, Error> {
     let types = [
@@ -89,7 +95,7 @@ async fn in_transaction(
 ) -> Result<Vec<Row>, Error> {
     let mut opening = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;SET LOCAL lock_timeout={};\
-         SET LOCAL plan_cache_mode=force_generic_plan;SET LOCAL jit=off",
+         SET LOCAL plan_cache_mode=force_generic_plan;SET LOCAL jit=off;{PRINTING}",
         LOCK_TIMEOUT.as_millis()
     );
     // among them what makes the server notice that nobody listens any more

@@ -1,5 +1,6 @@
 //! Items of comments. The one on the schema itself is left out: it often holds the tenant's name.
 
+use super::items::own;
 use super::routines::signature;
 
 pub(super) fn branches() -> Vec<String> {
@@ -44,7 +45,48 @@ pub(super) fn branches() -> Vec<String> {
             &format!("'{word} ' || quote_ident(o.{name}) || ' on ' || tbl"),
         ));
     }
+    branches.extend(others());
     branches
+}
+
+/// On what belongs to no relation. What an extension has said of its members came with it.
+fn others() -> Vec<String> {
+    let mut branches = vec![
+        of(
+            "typ JOIN pg_catalog.pg_constraint o ON o.contypid = typ.oid",
+            ("pg_constraint", "o.oid", "0"),
+            "'constraint ' || quote_ident(o.conname) || ' on domain ' || typ.name",
+        ),
+        of_no_member(("pg_operator", "oprnamespace"), &operator_signature()),
+    ];
+    for (catalogue, prefix, word) in [
+        ("pg_statistic_ext", "stx", "statistics"),
+        ("pg_collation", "coll", "collation"),
+        ("pg_ts_config", "cfg", "text search configuration"),
+        ("pg_ts_dict", "dict", "text search dictionary"),
+    ] {
+        branches.push(of_no_member(
+            (catalogue, &format!("{prefix}namespace")),
+            &format!("'{word} ' || quote_ident(o.{prefix}name)"),
+        ));
+    }
+    branches
+}
+
+fn of_no_member((catalogue, namespace): (&str, &str), subject: &str) -> String {
+    let objects = format!("s JOIN pg_catalog.{catalogue} o ON o.{namespace} = nsp");
+    let all = of(&objects, (catalogue, "o.oid", "0"), subject);
+    format!(
+        "{all} WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = d.classoid AND m.objid = d.objoid)"
+    )
+}
+
+/// An operator as COMMENT ON takes it.
+fn operator_signature() -> String {
+    own(
+        "'operator ' || o.oprname || ' (' || CASE WHEN o.oprleft = 0 THEN 'none' ELSE format_type(o.oprleft, NULL) END || ', ' \
+         || CASE WHEN o.oprright = 0 THEN 'none' ELSE format_type(o.oprright, NULL) END || ')'",
+    )
 }
 
 /// The comments on these objects, which are known by catalogue, OID and number of a column.

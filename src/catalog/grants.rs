@@ -1,4 +1,5 @@
-//! Items of grants. What an owner may do is no item: an owner can always give itself what it lacks.
+//! Items of grants. Of an owner only what it has taken from itself is one: until somebody grants anything there is no
+//! list, and then all that it may do is written out.
 
 use super::items::role;
 use super::routines::signature;
@@ -20,14 +21,34 @@ pub(super) fn branches() -> Vec<String> {
     let relation = "CASE relkind WHEN 'S' THEN 'sequence ' ELSE 'table ' END || tbl";
     let public_may_run = "coalesce(proacl, acldefault('f', proowner))";
     let public_may_use = "coalesce(typacl, acldefault('T', typowner))";
-    vec![
+    let kind = "CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\"";
+    let of_owners = [
+        of_owner("rel", ("relacl", "relowner", kind), relation),
+        of_owner(functions, ("proacl", "proowner", "'f'"), &function),
+        of_owner("typ", ("typacl", "typowner", "'T'"), "'type ' || name"),
+        of_owner(schemas, ("nspacl", "nspowner", "'n'"), "'schema'"),
+    ];
+    let mut branches = vec![
         of("rel", "relacl", "relowner", relation),
         of(columns, "attacl", "relowner", "subject"),
         of(functions, public_may_run, "proowner", &function),
         of("typ", public_may_use, "typowner", "'type ' || name"),
         of(schemas, "nspacl", "nspowner", "'schema'"),
         defaults(),
-    ]
+    ];
+    branches.extend(of_owners);
+    branches
+}
+
+/// What the owner of each object may not do, of what owners can.
+fn of_owner(objects: &str, (acl, owner, kind): (&str, &str, &str), subject: &str) -> String {
+    format!(
+        "SELECT nsp, 'owner''s rights', NULL, subject, 'without ' || lacking, NULL FROM ( \
+           SELECT nsp, {subject} AS subject, (SELECT string_agg(d.privilege_type, ', ' ORDER BY d.privilege_type COLLATE \"C\") \
+             FROM aclexplode(acldefault({kind}, {owner})) AS d WHERE d.grantee = {owner} AND NOT EXISTS ( \
+               SELECT FROM aclexplode({acl}) AS x WHERE x.grantee = {owner} AND x.privilege_type = d.privilege_type)) AS lacking \
+           FROM {objects} WHERE {acl} IS NOT NULL) l WHERE lacking IS NOT NULL"
+    )
 }
 
 /// A row a grantee of each object.

@@ -13,7 +13,7 @@ pub(super) fn branches(major: u32) -> Vec<String> {
         rules(),
         triggers(),
         policies(),
-        statistics(),
+        statistics(major),
     ]
 }
 
@@ -31,14 +31,23 @@ fn relations() -> String {
            (SELECT 'using ' || quote_ident(a.amname) FROM pg_catalog.pg_am a WHERE a.oid = relam AND a.amname <> 'heap'), \
            {options}, \
            CASE relreplident WHEN 'f' THEN 'replica identity full' WHEN 'n' THEN 'replica identity nothing' END, \
-           (SELECT 'server ' || quote_ident(v.srvname) || coalesce(' options (' || array_to_string(f.ftoptions, ', ') || ')', '') \
+           (SELECT 'server ' || quote_ident(v.srvname) || coalesce(' ' || {server_options}, '') \
              FROM pg_catalog.pg_foreign_table f JOIN pg_catalog.pg_foreign_server v ON v.oid = f.ftserver WHERE f.ftrelid = rel.oid)) END",
         options = options("reloptions"),
+        server_options = foreign_options("f.ftoptions"),
     ));
     format!(
         "SELECT nsp, CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' ELSE 'table' END, \
            NULL::text, tbl, {own}, NULL::text \
          FROM rel WHERE relkind IN ('r', 'p', 'f', 'v', 'm')"
+    )
+}
+
+/// Options for a foreign server, as `OPTIONS` takes them, sorted.
+fn foreign_options(column: &str) -> String {
+    format!(
+        "'options (' || (SELECT string_agg(quote_ident(split_part(o, '=', 1)) || ' ' || quote_literal(substr(o, strpos(o, '=') + 1)), ', ' \
+           ORDER BY o COLLATE \"C\") FROM unnest({column}) AS o) || ')'"
     )
 }
 
@@ -72,7 +81,8 @@ fn columns(major: u32) -> String {
            CASE WHEN a.attstorage <> t.typstorage THEN 'storage ' || CASE a.attstorage WHEN 'p' THEN 'plain' WHEN 'e' THEN 'external' \
              WHEN 'm' THEN 'main' ELSE 'extended' END END, {compression} \
            CASE WHEN a.attstattarget >= 0 THEN 'statistics ' || a.attstattarget END, \
-           {options}, 'options (' || array_to_string(a.attfdwoptions, ', ') || ')')",
+           {options}, {server_options})",
+        server_options = foreign_options("a.attfdwoptions"),
         collation = collation("a.attcollation", "t.typcollation"),
         options = options("a.attoptions"),
     ));
@@ -101,20 +111,34 @@ fn constraints() -> String {
     )
 }
 
+/// What `pg_get_indexdef` prints with its options sorted: it has them in the order in which they were written
+/// (`flatten_reloptions` in `ruleutils.c`). Behind a constraint only the options are told.
 fn indexes() -> String {
-    let own = own(
-        "concat_ws(' ', CASE WHEN of_constraint THEN '(behind the constraint)' ELSE pg_get_indexdef(i.indexrelid, 0, true) END, flags)",
-    );
+    let written = |order: &str| {
+        format!(
+            "' WITH (' || (SELECT string_agg(quote_ident(k) || '=' || CASE WHEN quote_ident(v) = v THEN v ELSE quote_literal(v) END, ', ' {order}) \
+             FROM unnest(i.reloptions) WITH ORDINALITY AS o(o, place) \
+             CROSS JOIN LATERAL (SELECT split_part(o, '=', 1), substr(o, strpos(o, '=') + 1)) AS parts(k, v)) || ')'"
+        )
+    };
+    let own = own(&format!(
+        "concat_ws(' ', CASE WHEN of_constraint THEN concat_ws(' ', '(behind the constraint)', {options}) \
+           WHEN cardinality(i.reloptions) > 1 THEN replace(pg_get_indexdef(i.indexrelid, 0, true), {as_is}, {sorted}) \
+           ELSE pg_get_indexdef(i.indexrelid, 0, true) END, flags)",
+        options = options("i.reloptions"),
+        as_is = written("ORDER BY place"),
+        sorted = written("ORDER BY k COLLATE \"C\""),
+    ));
     format!(
         "SELECT nsp, 'index', tbl, quote_ident(i.relname), {own}, NULL \
-         FROM rel JOIN LATERAL (SELECT i.indexrelid, c.relname, \
+         FROM rel JOIN LATERAL (SELECT i.indexrelid, c.relname, c.reloptions, \
              EXISTS (SELECT FROM pg_catalog.pg_constraint k \
                WHERE k.conrelid = i.indrelid AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')) AS of_constraint, \
              nullif(concat_ws(' ', CASE WHEN i.indisreplident THEN 'replica identity' END, \
                CASE WHEN NOT i.indislive THEN 'being dropped' END, \
                CASE WHEN NOT i.indisready THEN 'not ready' END, CASE WHEN NOT i.indisvalid THEN 'INVALID' END), '') AS flags \
            FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = rel.oid) i ON true \
-         WHERE relkind IN ('r', 'p', 'm') AND (NOT of_constraint OR flags IS NOT NULL)"
+         WHERE relkind IN ('r', 'p', 'm') AND (NOT of_constraint OR flags IS NOT NULL OR i.reloptions IS NOT NULL)"
     )
 }
 
@@ -136,7 +160,9 @@ fn sequences() -> String {
 }
 
 fn rules() -> String {
-    let own = own("concat_ws(' ', pg_get_ruledef(w.oid, true), nullif(w.ev_enabled, 'O'))");
+    let own = own(
+        "concat_ws(' ', rtrim(pg_get_ruledef(w.oid, true), E';\\n'), CASE w.ev_enabled WHEN 'D' THEN 'DISABLED' WHEN 'R' THEN 'REPLICA' WHEN 'A' THEN 'ALWAYS' END)",
+    );
     format!(
         "SELECT nsp, 'rule', tbl, quote_ident(w.rulename), {own}, NULL \
          FROM rel JOIN pg_catalog.pg_rewrite w ON w.ev_class = rel.oid AND w.rulename <> '_RETURN'"
@@ -168,10 +194,22 @@ fn policies() -> String {
     )
 }
 
-/// PostgreSQL always puts the schema in front of the name of the object itself; that is cut off.
-fn statistics() -> String {
-    let own = own("substr(pg_get_statisticsobjdef(e.oid), \
-         length('CREATE STATISTICS ' || quote_ident(n.nspname) || '.' || quote_ident(e.stxname)) + 2)");
+/// The order of columns does not count, and PostgreSQL prints them in that of the table. What comes before them is cut
+/// out of its own words: which kinds there are, where these are not all.
+fn statistics(major: u32) -> String {
+    let expressions = if major >= 14 {
+        "UNION ALL SELECT '(' || x || ')', 1 FROM unnest(pg_get_statisticsobjdef_expressions(e.oid)) AS x"
+    } else {
+        ""
+    };
+    let own = own(&format!(
+        "concat_ws(' ', substring(substr(pg_get_statisticsobjdef(e.oid), \
+             length('CREATE STATISTICS ' || quote_ident(n.nspname) || '.' || quote_ident(e.stxname)) + 2) FROM '^\\([a-z, ]+\\)(?= ON )'), \
+           'ON', (SELECT string_agg(word, ', ' ORDER BY kind, word COLLATE \"C\") FROM ( \
+             SELECT quote_ident(a.attname), 0 FROM unnest(e.stxkeys::int2[]) AS k(number) \
+               JOIN pg_catalog.pg_attribute a ON a.attrelid = e.stxrelid AND a.attnum = k.number \
+             {expressions}) AS words(word, kind)), 'FROM', tbl)"
+    ));
     format!(
         "SELECT nsp, 'statistics', tbl, quote_ident(e.stxname), {own}, NULL \
          FROM rel JOIN pg_catalog.pg_statistic_ext e ON e.stxrelid = rel.oid JOIN pg_catalog.pg_namespace n ON n.oid = e.stxnamespace"

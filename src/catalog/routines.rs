@@ -1,6 +1,6 @@
 //! Items of functions, procedures and aggregates.
 
-use super::items::{escaped, own, without_own_name};
+use super::items::{escaped, function, operator, own, without_own_name};
 use crate::shape::OWN_SCHEMA;
 
 pub(super) fn branches(major: u32) -> Vec<String> {
@@ -64,15 +64,43 @@ fn functions(major: u32) -> String {
     )
 }
 
+/// The types and the place of an aggregate tell which of several functions of one name it means.
 fn aggregates() -> String {
     let name = signature("p");
-    let own = own(
-        "concat_ws(', ', '(' || pg_get_function_arguments(p.oid) || ') returns ' || pg_get_function_result(p.oid), \
-           'sfunc = ' || g.aggtransfn::text, 'stype = ' || format_type(g.aggtranstype, NULL), \
-           'finalfunc = ' || nullif(g.aggfinalfn::text, '-'), 'combinefunc = ' || nullif(g.aggcombinefn::text, '-'), \
-           'msfunc = ' || nullif(g.aggmtransfn::text, '-'), 'initcond = ' || quote_literal(g.agginitval), \
-           CASE p.proparallel WHEN 's' THEN 'parallel = safe' WHEN 'r' THEN 'parallel = restricted' END)",
-    );
+    let mut parts = vec![
+        "'(' || pg_get_function_arguments(p.oid) || ') returns ' || pg_get_function_result(p.oid)"
+            .to_owned(),
+        "CASE g.aggkind WHEN 'h' THEN 'hypothetical' END".to_owned(),
+    ];
+    for (word, column) in [
+        ("sfunc", "aggtransfn"),
+        ("finalfunc", "aggfinalfn"),
+        ("combinefunc", "aggcombinefn"),
+        ("serialfunc", "aggserialfn"),
+        ("deserialfunc", "aggdeserialfn"),
+        ("msfunc", "aggmtransfn"),
+        ("minvfunc", "aggminvtransfn"),
+        ("mfinalfunc", "aggmfinalfn"),
+    ] {
+        parts.push(format!(
+            "'{word} = ' || {}",
+            function(&format!("g.{column}"))
+        ));
+    }
+    parts.extend([
+        "'stype = ' || format_type(g.aggtranstype, NULL)".to_owned(),
+        "'sspace = ' || nullif(g.aggtransspace, 0)".to_owned(),
+        "CASE WHEN g.aggfinalextra THEN 'finalfunc_extra' END".to_owned(),
+        "CASE g.aggfinalmodify WHEN 's' THEN 'finalfunc_modify = shareable' WHEN 'w' THEN 'finalfunc_modify = read_write' END".to_owned(),
+        "'initcond = ' || quote_literal(g.agginitval)".to_owned(),
+        "CASE WHEN g.aggmtranstype <> 0 THEN 'mstype = ' || format_type(g.aggmtranstype, NULL) END".to_owned(),
+        "'msspace = ' || nullif(g.aggmtransspace, 0)".to_owned(),
+        "CASE WHEN g.aggmfinalextra THEN 'mfinalfunc_extra' END".to_owned(),
+        "'minitcond = ' || quote_literal(g.aggminitval)".to_owned(),
+        format!("'sortop = ' || {}", operator("g.aggsortop")),
+        "CASE p.proparallel WHEN 's' THEN 'parallel = safe' WHEN 'r' THEN 'parallel = restricted' END".to_owned(),
+    ]);
+    let own = own(&format!("concat_ws(', ', {})", parts.join(", ")));
     format!(
         "SELECT nsp, 'aggregate', NULL, {name}, {own}, NULL \
          FROM fun JOIN pg_catalog.pg_proc p ON p.oid = fun.oid JOIN pg_catalog.pg_aggregate g ON g.aggfnoid = p.oid"

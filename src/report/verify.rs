@@ -290,6 +290,9 @@ fn faults(verified: &Verified) -> Vec<String> {
 /// The lines in which two definitions differ; of two that have one line each what is around the difference.
 fn differing(expected: &str, found: &str) -> (Vec<String>, Vec<String>) {
     let (a, b): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), found.lines().collect());
+    if a == b {
+        return (vec![line_ends(expected)], vec![line_ends(found)]);
+    }
     if let ([a], [b]) = (&a[..], &b[..]) {
         let (a, b) = excerpts(a, b);
         return (vec![a], vec![b]);
@@ -306,6 +309,21 @@ fn differing(expected: &str, found: &str) -> (Vec<String>, Vec<String>) {
         part.iter().map(|line| (*line).to_owned()).collect()
     };
     (part(&a), part(&b))
+}
+
+/// How the lines end of a text that differs in nothing else from another one.
+fn line_ends(text: &str) -> String {
+    let (all, with_return) = (text.matches('\n').count(), text.matches("\r\n").count());
+    let last = if text.ends_with('\n') {
+        ""
+    } else {
+        ", the last one with nothing"
+    };
+    match with_return {
+        0 => format!("(the same text, lines end with LF{last})"),
+        some if some == all => format!("(the same text, lines end with CR LF{last})"),
+        some => format!("(the same text, {some} of {all} lines end with CR LF{last})"),
+    }
 }
 
 /// Two lines without what they have in common far from the difference.
@@ -389,6 +407,23 @@ mod tests {
                 vec!["(nothing in its place)".to_owned()]
             )
         );
+    }
+
+    #[test]
+    fn where_only_line_ends_differ_that_is_said() {
+        let (expected, found) = differing("one\ntwo", "one\r\ntwo");
+        assert_eq!(
+            (&*expected[0], &*found[0]),
+            (
+                "(the same text, lines end with LF, the last one with nothing)",
+                "(the same text, lines end with CR LF, the last one with nothing)"
+            )
+        );
+        let (expected, found) = differing("one\ntwo\n", "one\ntwo");
+        assert_eq!(expected, ["(the same text, lines end with LF)"]);
+        assert_ne!(expected, found);
+        let (expected, found) = differing("one\ntwo", "one\r\n2");
+        assert_eq!((&*expected[0], &*found[0]), ("two", "2"));
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub fn differences(of: &Shape, against: &Shape) -> Vec<Difference> {
             Ordering::Less => Difference::new(Change::Missing, expected.next(), None),
             Ordering::Greater => Difference::new(Change::Additional, None, found.next()),
             Ordering::Equal => match (expected.next(), found.next()) {
-                (Some(expected), Some(found)) if !expected.is_like(found) => {
+                (Some(expected), Some(found)) if !against.is_like(expected, (of, found)) => {
                     Difference::new(Change::Different, Some(expected), Some(found))
                 }
                 _ => None,
@@ -125,8 +125,9 @@ fn without_consequences(differences: Vec<Difference>) -> Vec<Difference> {
         .collect();
     let named: HashSet<String> = whole.map(|d| subject(d.kind, d)).collect();
     let is_consequence = |difference: &Difference| match difference.kind {
-        Kind::Comment | Kind::Grant => {
-            let name = &difference.name;
+        Kind::Comment | Kind::Grant | Kind::OwnerRights => {
+            // of domains, as COMMENT ON calls them
+            let name = difference.name.replacen(" on domain ", " on ", 1);
             let of_column = name
                 .strip_prefix("column ")
                 .and_then(|column| column.rfind('.').map(|dot| &column[..dot]));
@@ -162,7 +163,7 @@ fn is_owner(kind: Kind) -> bool {
 /// How comments and grants call an item.
 fn subject(kind: Kind, item: &Difference) -> String {
     match &item.table {
-        Some(table) if kind != Kind::Column && kind != Kind::Index => {
+        Some(table) if !matches!(kind, Kind::Column | Kind::Index | Kind::Statistics) => {
             format!("{kind} {} on {table}", item.name)
         }
         _ => format!("{kind} {}", item.name),

@@ -3,8 +3,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Change, Difference, Kind, OWN_SCHEMA, Shape};
-use crate::tenant::{SchemaName, TenantId, quote_literal};
+use super::own_name::filled;
+use super::{Change, Difference, Kind, Shape};
+use crate::tenant::{TenantId, quote_literal};
 
 /// What is done about one difference.
 enum Fix {
@@ -29,12 +30,12 @@ pub fn fix_plan(tenant: &TenantId, differences: &[Difference], found: &Shape) ->
         match fix(difference, found) {
             Fix::Run(statements) => {
                 for statement in statements {
-                    let statement = filled(&statement, &tenant.schema);
+                    let statement = filled(&statement, tenant);
                     let _ = writeln!(text, "{};", statement.trim_end().trim_end_matches(';'));
                 }
             }
             Fix::Decide(statement, reason) => {
-                let statement = filled(&statement, &tenant.schema);
+                let statement = filled(&statement, tenant);
                 let _ = writeln!(text, "-- not done: {reason}");
                 for line in statement.lines() {
                     let _ = writeln!(text, "-- {line}");
@@ -62,11 +63,6 @@ fn order(difference: &Difference) -> (u8, std::cmp::Reverse<Kind>, Kind) {
         std::cmp::Reverse(reversed),
         difference.kind,
     )
-}
-
-/// The tenant's own name in its places again.
-fn filled(statement: &str, schema: &SchemaName) -> String {
-    statement.replace(OWN_SCHEMA, &schema.quoted())
 }
 
 fn fix(difference: &Difference, found: &Shape) -> Fix {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Fingerprint, Shape, differences};
+use super::{Fingerprint, Shape};
 use crate::tenant::TenantId;
 
 /// Tenants of one shape.
@@ -49,7 +49,10 @@ pub fn group<V: Ord + Clone>(
     }
     let with_shape = |(fingerprint, mut tenants): (Fingerprint, Vec<TenantId>)| {
         tenants.sort();
-        let shape = shape_of(fingerprint).unwrap_or_default();
+        let mut shape = shape_of(fingerprint).unwrap_or_default();
+        if shape.has_names_taken_out() && has_several_names(&tenants) {
+            shape = Arc::new(shape.of_several_names());
+        }
         Group {
             fingerprint,
             shape,
@@ -67,6 +70,12 @@ pub fn group<V: Ord + Clone>(
     versions.collect()
 }
 
+/// Whether the tenants have not all one name, each in a database of its own.
+fn has_several_names(tenants: &[TenantId]) -> bool {
+    let first = tenants.first().map(|tenant| &tenant.schema);
+    tenants.iter().any(|tenant| Some(&tenant.schema) != first)
+}
+
 fn sort(groups: &mut [Group]) {
     groups.sort_by(|a, b| {
         let by_size = b.tenants.len().cmp(&a.tenants.len());
@@ -80,8 +89,7 @@ fn merged(groups: Vec<Group>) -> Vec<Group> {
     for group in groups {
         let has_texts = group.shape.has_names_taken_out();
         let is_same = |other: &&mut Group| {
-            (has_texts || other.shape.has_names_taken_out())
-                && differences(&group.shape, &other.shape).is_empty()
+            (has_texts || other.shape.has_names_taken_out()) && group.shape.is_same(&other.shape)
         };
         match merged.iter_mut().find(is_same) {
             Some(same) => {

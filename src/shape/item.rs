@@ -60,7 +60,7 @@ kinds! {
     Column = "column",
     /// A constraint of a table or a domain.
     Constraint = "constraint",
-    /// An index. Behind a constraint it is an item only where something is wrong with it.
+    /// An index. Behind a constraint it is an item only where something is wrong with it, or it has options.
     Index = "index",
     /// A statistics object.
     Statistics = "statistics",
@@ -72,6 +72,10 @@ kinds! {
     Aggregate = "aggregate",
     /// An operator.
     Operator = "operator",
+    /// An operator class, with what is in its family.
+    OperatorClass = "operator class",
+    /// A text search dictionary.
+    Dictionary = "text search dictionary",
     /// A text search configuration.
     TextSearch = "text search configuration",
     /// A view.
@@ -88,6 +92,8 @@ kinds! {
     Policy = "policy",
     /// What a role may do with something.
     Grant = "grant",
+    /// What an owner has taken from itself.
+    OwnerRights = "owner's rights",
     /// What a role will be allowed to do with things to come.
     DefaultPrivilege = "default privilege",
     /// A comment.
@@ -133,21 +139,28 @@ impl Item {
     /// something else by it (a tenant `api` and the text `api.example.com`): where one item has its own name and the
     /// other one the same letters, that is no difference.
     pub fn is_like(&self, other: &Self) -> bool {
-        self.definition == other.definition || alike(self.parts(), other.parts())
+        self.is_like_in((false, false), other)
+    }
+
+    /// The same, where the own name of either may be known to be no mere letters: then the same letters in the other
+    /// one are the name of another tenant.
+    pub(super) fn is_like_in(&self, certain: (bool, bool), other: &Self) -> bool {
+        self.definition == other.definition || alike(self.parts(certain.0), other.parts(certain.1))
     }
 
     /// The definition, with what was taken out put back in its places.
-    fn parts(&self) -> Vec<Part<'_>> {
+    fn parts(&self, is_certain: bool) -> Vec<Part<'_>> {
         let (Some(raw), mut parts) = (&self.raw, Vec::new()) else {
             return vec![Part::Text(&self.definition)];
         };
         let mut rest = raw.as_str();
+        let last = self.definition.matches(OWN_SCHEMA).count();
         for (index, text) in self.definition.split(OWN_SCHEMA).enumerate() {
             // an own name has a letter at least, so that a text which begins like it is not taken for what follows it
             let from = rest.chars().next().map_or(0, char::len_utf8);
             let found = match index {
                 0 => rest.starts_with(text).then_some(0),
-                _ if text.is_empty() => Some(rest.len()),
+                _ if index == last => rest.ends_with(text).then(|| rest.len() - text.len()),
                 _ => rest
                     .get(from..)
                     .and_then(|after| after.find(text))
@@ -157,7 +170,12 @@ impl Item {
                 return vec![Part::Text(raw)];
             };
             if index > 0 {
-                parts.push(Part::Own(&rest[..at]));
+                parts.push(match &rest[..at] {
+                    // the template of a role, or a text that is called so
+                    OWN_SCHEMA => Part::Text(OWN_SCHEMA),
+                    own if is_certain => Part::Certain(own),
+                    own => Part::Own(own),
+                });
             }
             parts.push(Part::Text(text));
             rest = &rest[at + text.len()..];
@@ -193,14 +211,16 @@ impl Item {
 enum Part<'a> {
     /// As it is.
     Text(&'a str),
-    /// The schema's own name, as it was written.
+    /// The schema's own name, as it was written; or the same letters.
     Own(&'a str),
+    /// The schema's own name, and nothing else.
+    Certain(&'a str),
 }
 
 impl<'a> Part<'a> {
     fn text(self) -> &'a str {
         match self {
-            Self::Text(text) | Self::Own(text) => text,
+            Self::Text(text) | Self::Own(text) | Self::Certain(text) => text,
         }
     }
 }
@@ -217,7 +237,10 @@ fn alike(mut a: Vec<Part<'_>>, mut b: Vec<Part<'_>>) -> bool {
         drop_empty(&mut b);
         let (left, right) = match (a.pop(), b.pop()) {
             (None, None) => return true,
-            (Some(Part::Own(_)), Some(Part::Own(_))) => continue,
+            (Some(Part::Own(_) | Part::Certain(_)), Some(Part::Own(_) | Part::Certain(_))) => {
+                continue;
+            }
+            (Some(Part::Certain(_)), _) | (_, Some(Part::Certain(_))) => return false,
             (Some(left), Some(right)) => (left, right),
             _ => return false,
         };
@@ -261,7 +284,9 @@ impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             (kind @ Kind::RowSecurity, _, name) => write!(f, "{kind} of {name}"),
-            (kind @ (Kind::Comment | Kind::Grant), _, name) => write!(f, "{kind} on {name}"),
+            (kind @ (Kind::Comment | Kind::Grant | Kind::OwnerRights), _, name) => {
+                write!(f, "{kind} on {name}")
+            }
             (kind, Some(table), name) if kind != Kind::Column => {
                 write!(f, "{kind} {name} on {table}")
             }

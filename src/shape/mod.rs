@@ -9,13 +9,16 @@
 //! - what changes while tenants work or are maintained: values of sequences, statistics, on which index a table was
 //!   clustered, whether a materialized view is filled;
 //! - names that nobody gave: those of NOT NULL constraints, of triggers behind constraints, of TOAST tables;
-//! - members of extensions: the extension itself is one item, with its version.
+//! - members of extensions: the extension itself is one item, with its version;
+//! - casts, conversions, text search parsers and templates, operator families without a class, options of TOAST tables:
+//!   few schemas have any, and no data depend on them alone.
 
 mod difference;
 mod fix;
 mod group;
 mod item;
 mod likeness;
+mod own_name;
 mod verdict;
 
 use std::fmt;
@@ -50,13 +53,40 @@ impl fmt::Display for Fingerprint {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
     items: Vec<Arc<Item>>,
+    has_certain_names: bool,
 }
 
 impl Shape {
     /// The shape that these items make, in whatever order they come.
     pub fn new(mut items: Vec<Arc<Item>>) -> Self {
         items.sort();
-        Self { items }
+        Self {
+            items,
+            has_certain_names: false,
+        }
+    }
+
+    /// The same, of tenants that are called differently: what was taken out of its texts is their own name for
+    /// certain, and no letters that all tenants have there.
+    pub(super) fn of_several_names(&self) -> Self {
+        Self {
+            items: self.items.clone(),
+            has_certain_names: true,
+        }
+    }
+
+    /// Whether an item of this shape is like one of another.
+    pub(super) fn is_like(&self, own: &Item, (other, of_other): (&Self, &Item)) -> bool {
+        own.is_like_in((self.has_certain_names, other.has_certain_names), of_other)
+    }
+
+    /// Whether all items are alike.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.items.len() == other.items.len()
+            && self.items.iter().zip(&other.items).all(|(own, of_other)| {
+                Arc::ptr_eq(own, of_other)
+                    || (own.key() == of_other.key() && self.is_like(own, (other, of_other)))
+            })
     }
 
     /// Its items, those of a kind together, by name.

@@ -114,6 +114,23 @@ fn nothing_is_said_of_what_belongs_to_a_table_that_is_missing() {
 }
 
 #[test]
+fn nothing_is_said_of_comments_on_what_is_missing() {
+    let all = shape(&[
+        item(Kind::Domain, None, "email", "as text"),
+        item(Kind::Statistics, Some("customers"), "st", "ON a, b"),
+        item(Kind::Comment, None, "constraint c on domain email", "an @"),
+        item(Kind::Comment, None, "statistics st", "they go together"),
+    ]);
+    assert_eq!(
+        texts(&differences(&shape(&[]), &all)),
+        [
+            "domain email is missing",
+            "statistics st on customers is missing"
+        ]
+    );
+}
+
+#[test]
 fn an_own_name_and_the_same_letters_are_no_difference() {
     let body = |definition: &str, raw: Option<&str>| Item {
         raw: raw.map(str::to_owned),
@@ -136,6 +153,33 @@ fn an_own_name_and_the_same_letters_are_no_difference() {
     let at_the_end = body("as {schema}", Some("as api"));
     assert!(at_the_end.is_like(&body("as api", None)));
     assert!(!at_the_end.is_like(&body("as apis", None)));
+}
+
+/// A policy that was copied from another tenant with its name.
+#[test]
+fn the_name_of_another_tenant_is_a_difference_where_several_have_their_own() {
+    let policy = |definition: &str, raw: Option<&str>| {
+        let item = Item {
+            raw: raw.map(str::to_owned),
+            ..item(Kind::Policy, Some("t"), "p", definition)
+        };
+        Arc::new(Shape::new(vec![Arc::new(item)]))
+    };
+    let own = policy("x = '{schema}'", Some("x = 't_1'"));
+    let copied = policy("x = 't_1'", None);
+    let of = |tenants: &[(&str, &Arc<Shape>)]| {
+        let tenants: Vec<_> = tenants
+            .iter()
+            .map(|(name, shape)| (tenant(name), 1, shape.fingerprint()))
+            .collect();
+        let shapes = [&own, &copied].map(|shape| (shape.fingerprint(), Arc::clone(shape)));
+        let shapes = HashMap::from(shapes);
+        let versions = group(tenants, |fingerprint| shapes.get(&fingerprint).cloned());
+        versions[0].groups.len()
+    };
+    assert_eq!(of(&[("t_1", &own), ("t_2", &copied), ("t_3", &own)]), 2);
+    // all of them may say the same word, of which one tenant has the name
+    assert_eq!(of(&[("t_1", &own), ("t_2", &copied), ("t_3", &copied)]), 1);
 }
 
 #[test]

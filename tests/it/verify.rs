@@ -4,6 +4,7 @@ mod equal;
 mod fixes;
 mod kinds;
 mod meanwhile;
+mod own_name;
 mod reference;
 mod selected;
 
@@ -131,6 +132,34 @@ fn an_enum_in_another_order_is_shown_with_both_orders() {
     run.assert_stdout_has(
         "  1 tenant differs from the majority: main/tenant_0002\n    ~ different: enum state\n        \
          expected: ('new', 'paid', 'void', 'late')\n        found:    ('new', 'late', 'paid', 'void')\n",
+    );
+}
+
+#[test]
+fn what_differs_can_be_seen_in_line_ends_and_mappings() {
+    let (db, schemas, fleet) = fleet_of(3);
+    for schema in &schemas {
+        db.execute(&format!(
+            "CREATE TEXT SEARCH CONFIGURATION {schema}.tsc (COPY = pg_catalog.english)"
+        ));
+    }
+    db.execute(
+        "SET search_path = tenant_0002; ALTER TEXT SEARCH CONFIGURATION tsc ALTER MAPPING FOR numword WITH english_stem",
+    );
+    for (schema, end) in [
+        ("tenant_0001", ""),
+        ("tenant_0002", "\r"),
+        ("tenant_0003", ""),
+    ] {
+        db.execute(&format!(
+            "CREATE FUNCTION {schema}.one() RETURNS int LANGUAGE plpgsql AS $$BEGIN{end}\n  RETURN 1;{end}\nEND$$"
+        ));
+    }
+    let run = fleet.fleet(&["verify"]);
+    run.assert_code(7);
+    run.assert_stdout_has("found:    (the same text, lines end with CR LF");
+    run.assert_stdout_has(
+        "expected: for numword with simple\n        found:    for numword with english_stem\n",
     );
 }
 

@@ -125,3 +125,64 @@ fn a_tenant_in_another_database_is_equal_too() {
     run.assert_stdout_has("other/tenant_0001\n    - missing: function total_of(bigint)");
     fleet.fleet(&["verify", "--database", "one"]).assert_code(0);
 }
+
+/// Constants whose text depends on settings.
+const CONSTANTS: &str = "
+    CREATE TABLE settings (id int, at timestamptz DEFAULT '2020-02-01 12:00:00+00', span interval DEFAULT '1 day 2 hours',
+      bytes bytea DEFAULT '\\x00ff', part float8 DEFAULT 0.1::float8 + 0.2::float8, price money DEFAULT 12.5::numeric::money,
+      day date DEFAULT '2020-02-01');
+    CREATE TABLE parts (at timestamptz) PARTITION BY RANGE (at);
+    CREATE TABLE part PARTITION OF parts FOR VALUES FROM ('2020-01-01 00:00:00+00') TO ('2021-01-01 00:00:00+00');
+    CREATE VIEW late AS SELECT id FROM settings WHERE at > '2020-02-01 12:00:00+00'::timestamptz;
+    ";
+
+#[test]
+fn the_settings_of_a_database_make_no_difference() {
+    let (one, other) = (
+        TestDatabase::create(Server::A),
+        TestDatabase::create(Server::A),
+    );
+    tenants(&one, 2);
+    tenants(&other, 2);
+    for setting in [
+        "timezone = 'Asia/Tokyo'",
+        "datestyle = 'German, DMY'",
+        "intervalstyle = 'iso_8601'",
+        "bytea_output = 'escape'",
+        "extra_float_digits = 0",
+        "quote_all_identifiers = on",
+    ] {
+        other.execute(&format!("ALTER DATABASE {} SET {setting}", other.name()));
+    }
+    let fleet = TestFleet::without_database()
+        .database("one", &one)
+        .database("other", &other)
+        .migration("V1__constants", CONSTANTS);
+    fleet.fleet(&["migrate"]).assert_code(0);
+    let document = fleet.json(&["verify"], 0);
+    assert_eq!(document["totals"]["compared"], 4);
+}
+
+#[test]
+fn the_order_in_which_options_and_columns_are_written_makes_no_difference() {
+    let db = TestDatabase::create(Server::A);
+    tenants(&db, 3);
+    let fleet = TestFleet::new(&db).migration(
+        "V1__points",
+        "CREATE TABLE points (id int, p point, a int, b int);
+         CREATE INDEX points_p ON points USING gist (p) WITH (buffering = on, fillfactor = 70) WHERE id > 0;
+         ALTER TABLE points SET (autovacuum_enabled = off, fillfactor = 70);
+         CREATE STATISTICS st (ndistinct) ON a, b FROM points;",
+    );
+    fleet.fleet(&["migrate"]).assert_code(0);
+    let by_hand = "DROP TABLE points; CREATE TABLE points (id int, p point, b int, a int);
+         CREATE INDEX points_p ON points USING gist (p) WITH (fillfactor = 70, buffering = on) WHERE id > 0;
+         ALTER TABLE points SET (fillfactor = 70, autovacuum_enabled = false);
+         CREATE STATISTICS st (ndistinct) ON b, a FROM points";
+    db.execute(&format!("SET search_path = tenant_0002; {by_hand}"));
+    fleet.json(&["verify"], 0);
+    db.execute("ALTER INDEX points_p SET (fillfactor = 80)");
+    let run = fleet.fleet(&["verify"]);
+    run.assert_code(7);
+    run.assert_stdout_has("(buffering='on', fillfactor='80') WHERE");
+}

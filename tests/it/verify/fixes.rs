@@ -7,7 +7,7 @@ use super::{differences, fleet_of};
 use crate::support::TestDatabase;
 
 /// Runs SQL as somebody would who has read it.
-fn psql(db: &TestDatabase, sql: &str) {
+pub(super) fn psql(db: &TestDatabase, sql: &str) {
     let mut child = Command::new("psql")
         .args([
             "-X",

@@ -26,6 +26,12 @@ const EVERYTHING: &str = "
     ALTER TABLE t ENABLE ROW LEVEL SECURITY;
     CREATE POLICY mine ON t USING (id > 0);
     CREATE STATISTICS st ON a, b FROM t;
+    CREATE OPERATOR CLASS oc FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+      FUNCTION 1 btint4cmp(int, int);
+    CREATE OPERATOR @#@ (leftarg = int, rightarg = int, procedure = int4eq);
+    CREATE COLLATION coll (locale = 'C');
+    CREATE TEXT SEARCH DICTIONARY dict (template = pg_catalog.simple, accept = true);
+    CREATE TEXT SEARCH CONFIGURATION config (COPY = pg_catalog.simple);
     ";
 
 /// What is done by hand in the second of three tenants, whose schema is in the search path, and what is said of it.
@@ -204,6 +210,32 @@ const CHANGES: &[(&str, &str)] = &[
         "additional collation n",
     ),
     (
+        "ALTER OPERATOR FAMILY oc USING btree ADD OPERATOR 1 < (int, bigint)",
+        "different operator class oc using btree",
+    ),
+    (
+        "DROP OPERATOR FAMILY oc USING btree CASCADE; CREATE OPERATOR CLASS oc FOR TYPE int USING btree AS OPERATOR 1 >,
+         OPERATOR 2 >=, OPERATOR 3 =, OPERATOR 4 <=, OPERATOR 5 <, FUNCTION 1 btint4cmp(int, int)",
+        "different operator class oc using btree",
+    ),
+    (
+        "ALTER TEXT SEARCH DICTIONARY dict (accept = false)",
+        "different text search dictionary dict",
+    ),
+    (
+        "ALTER TEXT SEARCH CONFIGURATION config ALTER MAPPING FOR word WITH dict",
+        "different text search configuration config",
+    ),
+    (
+        "ALTER INDEX t_pkey SET (fillfactor = 50)",
+        "additional index t_pkey",
+    ),
+    ("ALTER TABLE t DISABLE RULE r", "different rule r"),
+    (
+        "REVOKE INSERT ON t FROM CURRENT_USER",
+        "additional owner's rights table t",
+    ),
+    (
         "GRANT SELECT ON t TO PUBLIC",
         "additional grant table t to public",
     ),
@@ -226,6 +258,26 @@ const CHANGES: &[(&str, &str)] = &[
     (
         "COMMENT ON FUNCTION f(int) IS 'hello'",
         "additional comment function f(integer)",
+    ),
+    (
+        "COMMENT ON CONSTRAINT email_check ON DOMAIN email IS 'hello'",
+        "additional comment constraint email_check on domain email",
+    ),
+    (
+        "COMMENT ON STATISTICS st IS 'hello'",
+        "additional comment statistics st",
+    ),
+    (
+        "COMMENT ON OPERATOR @#@ (int, int) IS 'hello'",
+        "additional comment operator @#@ (integer, integer)",
+    ),
+    (
+        "COMMENT ON COLLATION coll IS 'hello'",
+        "additional comment collation coll",
+    ),
+    (
+        "COMMENT ON TEXT SEARCH CONFIGURATION config IS 'hello'",
+        "additional comment text search configuration config",
     ),
 ];
 
