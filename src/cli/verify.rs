@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use futures_util::future::try_join_all;
 
+use super::fixes;
 use super::fleet::{Fleet, Needed};
 use super::isolation;
 use super::options::{Global, Selection};
@@ -19,7 +20,7 @@ use crate::migration::Version;
 use crate::plan::HistorySnapshot;
 use crate::report::{self, Verbosity};
 use crate::run::ExitCode;
-use crate::shape::{self, Apart, ComparedVersion, Fingerprint, Shape, Verification};
+use crate::shape::{self, Apart, Fingerprint, Shape, Verification};
 use crate::tenant::{ApplicationRole, DatabaseName, Presence, SchemaName, Tenant, TenantId};
 
 const ABOUT: &str = "\
@@ -75,14 +76,21 @@ pub(super) async fn execute(
     let opening = Fleet::open(global, Needed::Tenants(&arguments.selection), output);
     let fleet = unless_stopped(&mut stop.watch, opening).await?;
     let verified = verify(&fleet, arguments, &mut stop).await;
+    let fixes = match &verified {
+        Ok(verification) if arguments.fix_plan => {
+            let planning = fixes::plan(&fleet, verification);
+            Some(unless_stopped(&mut stop.watch, planning).await)
+        }
+        _ => None,
+    };
     fleet.close().await?;
     let verification = verified?;
+    let fixes = fixes.transpose()?;
     let exit = if verification.has_findings() {
         ExitCode::Divergent
     } else {
         ExitCode::Done
     };
-    let fixes = arguments.fix_plan.then(|| fix_plan(&verification));
     output.selecting(&arguments.selection).result(
         |out, style, verbosity| match (&fixes, verbosity, exit) {
             (Some(fixes), ..) => out.write_all(fixes.as_bytes()),
@@ -92,19 +100,6 @@ pub(super) async fn execute(
         &report::verification_document(&verification, fixes.as_deref(), exit),
     )?;
     Ok(exit)
-}
-
-/// The SQL for all tenants that differ, one after the other.
-fn fix_plan(verification: &Verification) -> String {
-    let outliers = verification
-        .versions
-        .iter()
-        .flat_map(ComparedVersion::outliers);
-    let plans = outliers.flat_map(|outlier| {
-        let tenants = outlier.group.tenants.iter();
-        tenants.map(|tenant| shape::fix_plan(tenant, &outlier.differences, &outlier.group.shape))
-    });
-    plans.collect::<Vec<String>>().join("\n")
 }
 
 async fn verify(

@@ -1,73 +1,93 @@
 //! SQL that would align a tenant with the shape that it ought to have, where it is plain. What would destroy data, or
-//! what nobody can say without knowing more, is a comment with the reason.
+//! what nobody can say without knowing more, is a comment with the reason. Every statement either does its work or
+//! fails and leaves what was there: what replaces something is there before that goes, or with it in one transaction.
 
 mod column;
+mod doubt;
 mod grant;
+mod mention;
+mod order;
+mod plan;
 mod relation;
 mod routine;
 mod types;
+mod view;
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
+
+pub use plan::{Place, fix_plan};
 
 use super::{Change, Difference, Kind, OWN_SCHEMA, Shape};
-use crate::tenant::{SchemaName, TenantId, quote_literal};
+use crate::tenant::{SchemaName, quote_literal};
 
 /// What is done about one difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Fix {
     /// Statements to be run.
     Run(Vec<String>),
-    /// A statement that somebody has to decide about, and why.
-    Decide(String, &'static str),
+    /// Statements that somebody has to decide about, and why.
+    Decide(Vec<String>, Cow<'static, str>),
     /// Nothing that can be written down.
-    ByHand(&'static str),
+    ByHand(Cow<'static, str>),
 }
 
-/// The SQL for one tenant, for psql. Statements stand in the order in which they have to be run.
-pub fn fix_plan(tenant: &TenantId, differences: &[Difference], found: &Shape) -> String {
-    let mut text = format!(
-        "-- {tenant}\nSET search_path = {};\n",
-        tenant.schema.quoted()
-    );
-    let mut ordered: Vec<&Difference> = differences.iter().collect();
-    ordered.sort_by_key(|difference| order(difference));
-    for difference in ordered {
-        let _ = writeln!(text, "-- {difference}");
-        match fix(difference, found) {
-            Fix::Run(statements) => {
-                for statement in statements {
-                    let statement = filled(&statement, &tenant.schema);
-                    let _ = writeln!(text, "{};", statement.trim_end().trim_end_matches(';'));
-                }
-            }
-            Fix::Decide(statement, reason) => {
-                let statement = filled(&statement, &tenant.schema);
-                let _ = writeln!(text, "-- not done: {reason}");
-                for line in statement.lines() {
-                    let _ = writeln!(text, "-- {line}");
-                }
-            }
-            Fix::ByHand(reason) => {
-                let _ = writeln!(text, "-- not plain: {reason}");
-            }
+impl Fix {
+    /// All of them or none.
+    fn at_once(mut statements: Vec<String>) -> Self {
+        if statements.len() > 1 {
+            statements.insert(0, "BEGIN".to_owned());
+            statements.push("COMMIT".to_owned());
         }
+        Self::Run(statements)
     }
-    text.push_str("RESET search_path;\n");
-    text
+
+    fn run(statement: String) -> Self {
+        Self::Run(vec![statement])
+    }
+
+    fn decide(statement: String, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::Decide(vec![statement], reason.into())
+    }
+
+    fn by_hand(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::ByHand(reason.into())
+    }
+
+    fn is_run(&self) -> bool {
+        matches!(self, Self::Run(_))
+    }
 }
 
-/// What depends on others goes before them where it goes, and after them where it comes.
-fn order(difference: &Difference) -> (u8, std::cmp::Reverse<Kind>, Kind) {
-    let goes = difference.change == Change::Additional;
-    let reversed = if goes {
-        difference.kind
-    } else {
-        Kind::Extension
-    };
-    (
-        u8::from(!goes),
-        std::cmp::Reverse(reversed),
-        difference.kind,
-    )
+/// What a tenant holds, what it ought to hold, and in what they differ.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    found: &'a Shape,
+    expected: &'a Shape,
+    differences: &'a [Difference],
+}
+
+impl<'a> Case<'a> {
+    /// The definition of a table that is there.
+    fn table(&self, name: &str) -> Option<&'a str> {
+        let item = self.found.get(Kind::Table, None, name)?;
+        Some(&item.definition)
+    }
+
+    fn is_there(&self, kind: Kind, name: &str) -> bool {
+        self.found.get(kind, None, name).is_some()
+    }
+
+    /// Whether foreign keys point to a table that is there.
+    fn is_referenced(&self, table: &str) -> bool {
+        let pattern = format!("REFERENCES {table}(");
+        let mut items = self.found.items();
+        items.any(|item| item.kind == Kind::Constraint && item.definition.contains(&pattern))
+    }
+}
+
+/// A name with the tenant's schema in front, so that nothing of that name in a shared schema is meant.
+fn own(name: &str) -> String {
+    format!("{OWN_SCHEMA}.{name}")
 }
 
 /// The tenant's own name in its places again.
@@ -75,52 +95,46 @@ fn filled(statement: &str, schema: &SchemaName) -> String {
     statement.replace(OWN_SCHEMA, &schema.quoted())
 }
 
-fn fix(difference: &Difference, found: &Shape) -> Fix {
+fn fix(difference: &Difference, case: &Case<'_>) -> Fix {
+    if let Some(doubt) = doubt::of(difference, case) {
+        return doubt;
+    }
     let name = difference.name.as_str();
-    let table = difference.table.as_deref().unwrap_or_default();
+    let on = own(difference.table.as_deref().unwrap_or_default());
     let expected = difference.expected.as_deref();
     match difference.kind {
-        Kind::Column => column::column(difference, table),
-        Kind::Index => relation::index(difference, name),
-        Kind::Constraint => relation::constraint(difference, (table, name), found),
-        Kind::View => routine::view(difference),
-        Kind::Function | Kind::Procedure => routine::routine(difference),
-        Kind::Trigger => relation::trigger(difference, (table, name)),
+        Kind::Column => column::column(difference, case),
+        Kind::Index => relation::index(difference, case),
+        Kind::Constraint => relation::constraint(difference, case),
+        Kind::View => view::view(difference),
+        Kind::MaterializedView => view::materialized(difference),
+        Kind::Function | Kind::Procedure => routine::routine(difference, case),
+        Kind::Trigger => relation::trigger(difference, (&on, name)),
         Kind::Policy => replaced(
             difference,
-            format!("DROP POLICY {name} ON {table}"),
-            |definition| format!("CREATE POLICY {name} ON {table} {definition}"),
+            format!("DROP POLICY {name} ON {on}"),
+            |definition| format!("CREATE POLICY {name} ON {on} {definition}"),
         ),
-        Kind::Rule => replaced(
-            difference,
-            format!("DROP RULE {name} ON {table}"),
-            str::to_owned,
-        ),
+        Kind::Rule => relation::rule(difference, (&on, name)),
         Kind::Statistics => replaced(
             difference,
-            format!("DROP STATISTICS {name}"),
-            |definition| format!("CREATE STATISTICS {name} {definition}"),
+            format!("DROP STATISTICS {}", own(name)),
+            |definition| format!("CREATE STATISTICS {} {definition}", own(name)),
         ),
-        Kind::RowSecurity => relation::row_security(name, expected),
+        Kind::RowSecurity => relation::row_security(&own(name), expected),
         Kind::Sequence => types::sequence(difference),
         Kind::Enum => types::labels(difference),
-        Kind::Comment => Fix::Run(vec![match expected {
+        Kind::Comment => Fix::run(match expected {
             Some(comment) => format!("COMMENT ON {name} IS {}", quote_literal(comment)),
             None => format!("COMMENT ON {name} IS NULL"),
-        }]),
+        }),
         Kind::Grant => grant::grant(difference),
-        Kind::MaterializedView => match difference.change {
-            Change::Missing => Fix::Run(vec![format!(
-                "CREATE MATERIALIZED VIEW {name} AS {}",
-                expected.unwrap_or_default()
-            )]),
-            _ => Fix::ByHand("what is built on it goes with it, and filling it takes time"),
-        },
-        Kind::Table if difference.change == Change::Additional => {
-            Fix::Decide(format!("DROP TABLE {name}"), "its rows would be lost")
-        }
-        Kind::Table => Fix::ByHand("the migration that makes it says how"),
-        _ => Fix::ByHand("somebody has to look at it"),
+        Kind::Table if difference.change == Change::Additional => Fix::decide(
+            format!("DROP TABLE {}", own(name)),
+            "its rows would be lost",
+        ),
+        Kind::Table => Fix::by_hand("the migration that makes it says how"),
+        _ => Fix::by_hand("somebody has to look at it"),
     }
 }
 
@@ -132,5 +146,5 @@ fn replaced(difference: &Difference, drop: String, create: impl Fn(&str) -> Stri
         statements.push(drop);
     }
     statements.extend(expected.map(create));
-    Fix::Run(statements)
+    Fix::at_once(statements)
 }

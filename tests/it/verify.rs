@@ -3,6 +3,7 @@
 mod equal;
 mod fixes;
 mod kinds;
+mod plans;
 mod reference;
 
 use serde_json::Value;

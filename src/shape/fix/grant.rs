@@ -4,10 +4,10 @@ use super::{Difference, Fix};
 
 pub(super) fn grant(difference: &Difference) -> Fix {
     let Some((subject, role)) = difference.name.rsplit_once(" to ") else {
-        return Fix::ByHand("somebody has to look at it");
+        return Fix::by_hand("somebody has to look at it");
     };
     if subject == "schema" || role.contains('{') {
-        return Fix::ByHand("it is about the schema itself, or a role of the tenant's own");
+        return Fix::by_hand("it is about the schema itself, or a role of the tenant's own");
     }
     let on = |privileges: &str| -> (String, String) {
         match subject
@@ -50,5 +50,5 @@ pub(super) fn grant(difference: &Difference) -> Fix {
             ));
         }
     }
-    Fix::Run(statements)
+    Fix::at_once(statements)
 }
