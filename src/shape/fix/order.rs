@@ -104,6 +104,9 @@ fn obstacle(one: &Planned<'_>, plan: &[Planned<'_>], case: &Case<'_>) -> Option<
         return None;
     }
     if one.goes() {
+        if let Some(other) = successor(one.difference, plan) {
+            return Some(format!("what may take its place is not done: {other}"));
+        }
         return user_of(one.difference, plan, case)
             .map(|user| format!("it may be in use: {user} speaks of it"));
     }
@@ -116,6 +119,20 @@ fn obstacle(one: &Planned<'_>, plan: &[Planned<'_>], case: &Case<'_>) -> Option<
         "it needs another one that is not done: {}",
         other.difference
     ))
+}
+
+/// What ought to be there and is left to somebody, where until then something else may guarantee the same.
+fn successor<'a>(gone: &Difference, plan: &'a [Planned<'_>]) -> Option<&'a Difference> {
+    let guards = |kind: Kind| matches!(kind, Kind::Constraint | Kind::Index);
+    let is_like = |kind: Kind| kind == gone.kind || (guards(kind) && guards(gone.kind));
+    if !guards(gone.kind) && !matches!(gone.kind, Kind::Policy | Kind::Trigger | Kind::Rule) {
+        return None;
+    }
+    let mut undone = plan
+        .iter()
+        .filter(|other| !other.fix.is_run() && !other.goes())
+        .map(|other| other.difference);
+    undone.find(|other| is_like(other.kind) && other.table == gone.table)
 }
 
 /// Something that stays, and speaks of what is to go.

@@ -1,6 +1,6 @@
 //! What belongs to tables.
 
-use super::{Case, Difference, Fix, Kind, own, replaced};
+use super::{Case, Difference, Fix, Kind, Shape, own, replaced};
 use crate::tenant::quote_identifier;
 
 /// How many bytes PostgreSQL keeps of a name.
@@ -157,8 +157,11 @@ pub(super) fn constraint(difference: &Difference, case: &Case<'_>) -> Fix {
         return Fix::by_hand(reason);
     }
     match (difference.expected.as_deref(), difference.found.as_deref()) {
+        (None, Some(found)) if is_primary(found) && has_primary(table, case.expected) => {
+            Fix::by_hand("the table ought to have another primary key")
+        }
         (None, _) => Fix::run(place.dropped()),
-        (Some(expected), None) if is_primary(expected) && has_primary(table, case) => {
+        (Some(expected), None) if is_primary(expected) && has_primary(table, case.found) => {
             Fix::by_hand("the table has another primary key")
         }
         (Some(expected), None) => place.added(expected),
@@ -170,8 +173,8 @@ fn is_primary(definition: &str) -> bool {
     definition.starts_with("PRIMARY KEY")
 }
 
-fn has_primary(table: &str, case: &Case<'_>) -> bool {
-    case.found.items().any(|item| {
+fn has_primary(table: &str, shape: &Shape) -> bool {
+    shape.items().any(|item| {
         item.kind == Kind::Constraint
             && item.table.as_deref() == Some(table)
             && is_primary(&item.definition)
