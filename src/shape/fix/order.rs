@@ -11,6 +11,8 @@ pub(super) struct Planned<'a> {
     pub(super) fix: Fix,
     /// What it says as it ought to be; where it goes, as it is.
     text: Text,
+    /// What of it PostgreSQL looks at when it is made: bodies that are texts are read when they are called.
+    made_of: Text,
 }
 
 /// What is done, in the order in which it has to be done.
@@ -21,7 +23,11 @@ pub(super) fn planned<'a>(case: &Case<'a>) -> Vec<Planned<'a>> {
         .map(|difference| Planned {
             difference,
             fix: fix(difference, case),
-            text: text(difference),
+            text: text(difference, |definition| definition),
+            made_of: text(difference, |definition| {
+                let body = definition.find(" as $function$");
+                &definition[..body.unwrap_or(definition.len())]
+            }),
         })
         .collect();
     while hold_back(&mut plan, case) {}
@@ -29,12 +35,13 @@ pub(super) fn planned<'a>(case: &Case<'a>) -> Vec<Planned<'a>> {
     sorted(plan)
 }
 
-fn text(difference: &Difference) -> Text {
+fn text(difference: &Difference, part: impl Fn(&str) -> &str) -> Text {
     let definition = difference.expected.as_ref().or(difference.found.as_ref());
+    let definition = definition.map(|d| part(d)).unwrap_or_default();
     Text::of(&[
         difference.table.as_deref().unwrap_or_default(),
         &difference.name,
-        definition.map(String::as_str).unwrap_or_default(),
+        definition,
     ])
 }
 
@@ -54,6 +61,13 @@ impl Planned<'_> {
             Kind::Function | Kind::Procedure | Kind::Trigger
         );
         self.text.mentions(name) && table.is_none_or(|table| is_body || self.text.mentions(table))
+    }
+
+    /// Whether it names another one so that PostgreSQL looks for it.
+    fn is_made_of(&self, other: &Difference) -> bool {
+        subject(other).is_some_and(|(table, name)| {
+            self.made_of.mentions(name) && table.is_none_or(|table| self.made_of.mentions(table))
+        }) || (!self.goes() && !is_routine(self.difference.kind) && self.needs(other))
     }
 
     /// Whether it can only be done when the other one is as it ought to be.
@@ -81,6 +95,10 @@ impl Planned<'_> {
             _ => self.mentions(other),
         }
     }
+}
+
+fn is_routine(kind: Kind) -> bool {
+    matches!(kind, Kind::Function | Kind::Procedure)
 }
 
 /// Makes comments of what needs something that is not done. Whether there was any; that may be needed itself.
@@ -196,8 +214,8 @@ fn sorted(plan: Vec<Planned<'_>>) -> Vec<Planned<'_>> {
             && second.fix.is_run()
             && !std::ptr::eq(first.difference, second.difference)
             && match (first.goes(), second.goes()) {
-                (false, false) => second.needs(first.difference),
-                (true, true) => first.mentions(second.difference),
+                (false, false) => second.is_made_of(first.difference),
+                (true, true) => first.is_made_of(second.difference),
                 _ => false,
             }
     };

@@ -15,6 +15,9 @@ const EVERYTHING: &str = "
     CREATE TABLE t (id int PRIMARY KEY, a text, b int DEFAULT 1, c text NOT NULL, d int CONSTRAINT t_d CHECK (d > 0),
       s state, n int DEFAULT nextval('tickets'));
     CREATE TABLE u (id int PRIMARY KEY REFERENCES t (id), e email, k int);
+    CREATE FUNCTION q() RETURNS int LANGUAGE sql AS 'SELECT 7';
+    ALTER TABLE u ADD COLUMN q int NOT NULL DEFAULT q();
+    CREATE MATERIALIZED VIEW m WITH (fillfactor = 50) AS SELECT count(*) AS n FROM u;
     CREATE TABLE parted (id int, z int CONSTRAINT z_check CHECK (z > 0)) PARTITION BY RANGE (id);
     CREATE TABLE part PARTITION OF parted FOR VALUES FROM (1) TO (10);
     INSERT INTO t (id, a, c, d, s) VALUES (1, 'x', 'x', 5, 'new'), (2, 'y', 'y', 6, 'new');
@@ -30,7 +33,7 @@ const EVERYTHING: &str = "
     CREATE RULE r AS ON DELETE TO u DO INSTEAD NOTHING;
     ALTER TABLE t ENABLE ROW LEVEL SECURITY;
     CREATE POLICY mine ON t USING (id > 0);
-    CREATE STATISTICS st ON a, b FROM t;
+    CREATE STATISTICS st ON e, k FROM u;
     ";
 
 /// Whether nothing of a change is left when the plan was run.
@@ -166,6 +169,44 @@ const CHANGES: &[(Plan, &str)] = &[
     ),
     (LeavesSome, "ALTER TABLE parted DROP CONSTRAINT z_check"),
     (LeavesSome, "ALTER TABLE parted DROP COLUMN z"),
+    (Aligns, "ALTER TABLE u DROP COLUMN q; DROP FUNCTION q()"),
+    (Aligns, "ALTER TABLE t DROP COLUMN a CASCADE"),
+    (Aligns, "ALTER TABLE t DROP COLUMN s; DROP TYPE state"),
+    (Aligns, "DROP MATERIALIZED VIEW m"),
+    (LeavesAll, "DROP TABLE u CASCADE"),
+    (LeavesAll, "CREATE TABLE more (id int)"),
+    (
+        LeavesAll,
+        "DROP FUNCTION g(int); CREATE PROCEDURE g(x int) LANGUAGE plpgsql AS 'BEGIN END'",
+    ),
+    (
+        LeavesAll,
+        "DROP INDEX u_e; ALTER TABLE u ADD CONSTRAINT u_e UNIQUE (e)",
+    ),
+    (
+        LeavesAll,
+        "ALTER TYPE state RENAME VALUE 'paid, or so' TO 'paid'",
+    ),
+    (LeavesAll, "ALTER TABLE u ALTER COLUMN k TYPE bigint"),
+    (
+        Aligns,
+        "ALTER TABLE part ADD CONSTRAINT more CHECK (id > 0)",
+    ),
+    (
+        LeavesSome,
+        "CREATE TRIGGER more AFTER INSERT ON parted FOR EACH ROW EXECUTE FUNCTION tf()",
+    ),
+    (LeavesSome, "CREATE INDEX more ON parted (z)"),
+    (LeavesAll, "CREATE UNIQUE INDEX more ON t (c)"),
+    (
+        LeavesAll,
+        "ALTER TABLE u ADD COLUMN e2 email, DROP COLUMN e",
+    ),
+    (
+        LeavesAll,
+        "ALTER TABLE t DROP CONSTRAINT t_d, ADD CONSTRAINT t_d CHECK (d > 0) NOT VALID, DROP COLUMN n, ADD COLUMN n bigint; \
+      ALTER TABLE t VALIDATE CONSTRAINT t_d",
+    ),
 ];
 
 /// A fleet in which one tenant is different by each of these changes, and more are as they ought to be.
@@ -299,15 +340,15 @@ fn a_part_is_run_in_its_own_database_only() {
         TestDatabase::create(Server::A),
         TestDatabase::create(Server::A),
     );
-    let mut fleet = TestFleet::without_database();
-    for (name, db) in [("one", &first), ("two", &second)] {
+    for db in [&first, &second, &third] {
         tenants(db, 3);
-        fleet = fleet.database(name, db);
     }
-    let fleet = fleet.set("control.database", "one").migration(
-        "V1__t",
-        "CREATE TABLE t (id int); CREATE INDEX t_id ON t (id);",
-    );
+    let fleet = TestFleet::new(&first)
+        .database("second", &second)
+        .migration(
+            "V1__t",
+            "CREATE TABLE t (id int); CREATE INDEX t_id ON t (id);",
+        );
     fleet.fleet(&["migrate"]).assert_code(0);
     first.execute("DROP INDEX tenant_0001.t_id");
     second.execute("DROP INDEX tenant_0002.t_id");
