@@ -21,9 +21,17 @@ fn space(kind: Kind, definition: &str) -> Option<u8> {
             .any(|word| d.starts_with(word))
     };
     match kind {
-        Kind::Enum | Kind::Domain | Kind::Composite | Kind::Range | Kind::Type => Some(0),
-        Kind::Sequence | Kind::Table | Kind::ForeignTable | Kind::Index => Some(0),
-        Kind::View | Kind::MaterializedView => Some(0),
+        Kind::Enum
+        | Kind::Domain
+        | Kind::Composite
+        | Kind::Range
+        | Kind::Type
+        | Kind::Sequence
+        | Kind::Table
+        | Kind::ForeignTable
+        | Kind::Index
+        | Kind::View
+        | Kind::MaterializedView => Some(0),
         Kind::Constraint if has_index(definition) => Some(0),
         Kind::Function | Kind::Procedure | Kind::Aggregate => Some(1),
         Kind::Statistics => Some(2),

@@ -157,7 +157,7 @@ fn ended(statement: &str, tenant: &TenantId) -> String {
 /// A comment of as many lines as the text has, so that no name can end it.
 fn comment(text: &str) -> String {
     let lines = text.split(['\n', '\r']);
-    lines.map(|line| format!("-- {line}\n")).collect()
+    lines.fold(String::new(), |all, line| all + "-- " + line + "\n")
 }
 
 /// Has psql run a part only where it is connected to the tenant's database, and the tenant is there. A shared schema

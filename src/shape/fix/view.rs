@@ -54,7 +54,7 @@ fn extends(expected: (&str, &str), found: (&str, &str)) -> bool {
 fn columns(query: &str) -> Option<(&str, &str)> {
     let query = query.trim();
     let words = top_words(query);
-    if !words.first().is_some_and(|(_, word)| *word == "SELECT") {
+    if words.first().is_none_or(|(_, word)| *word != "SELECT") {
         return None;
     }
     let several = ["UNION", "INTERSECT", "EXCEPT"];
