@@ -54,3 +54,25 @@ pub(super) fn bare(signature: &str) -> &str {
     };
     &signature[..end.unwrap_or(signature.len())]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_whole_word() {
+        let text = Text::of(&["DEFAULT nextval('Tickets'::regclass)", "\"Odd name\".x_y"]);
+        for (name, is_so) in [
+            ("tickets", true),
+            ("ticket", false),
+            ("\"Odd name\"", true),
+            ("y", false),
+            ("x_y", true),
+            ("", false),
+        ] {
+            assert_eq!(text.mentions(name), is_so, "{name}");
+        }
+        assert_eq!(bare("\"a(b\"(integer)"), "\"a(b\"");
+        assert_eq!(bare("f(integer)"), "f");
+    }
+}

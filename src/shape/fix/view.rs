@@ -107,3 +107,43 @@ pub(super) fn materialized(difference: &Difference) -> Fix {
         _ => Fix::by_hand("what is built on it goes with it, and filling it takes time"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_replaceable(expected: &str, found: &str) -> bool {
+        match (columns(expected), columns(found)) {
+            (Some(expected), Some(found)) => extends(expected, found),
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn a_view_takes_another_ones_place_where_its_columns_stay() {
+        let found = " SELECT id,\n    (x ->> 'a, FROM b') AS a\n   FROM t\n  WHERE id > 1";
+        for (expected, is_so) in [
+            (" SELECT id,\n    (x ->> 'a, FROM b') AS a\n   FROM t", true),
+            (
+                " SELECT id,\n    (x ->> 'a, FROM b') AS a,\n    c\n   FROM t",
+                true,
+            ),
+            (
+                " SELECT id,\n    (x ->> 'a, FROM b') AS ab\n   FROM t",
+                false,
+            ),
+            (" SELECT id\n   FROM t", false),
+            (
+                " SELECT id,\n    (x ->> 'a, FROM b') AS a\n   FROM u",
+                false,
+            ),
+            (
+                " SELECT id,\n    (x ->> 'a, FROM b') AS a\n   FROM t\nUNION\n SELECT 1,\n    2",
+                false,
+            ),
+            (" WITH z AS (SELECT 1)\n SELECT id FROM z", false),
+        ] {
+            assert_eq!(is_replaceable(expected, found), is_so, "{expected}");
+        }
+    }
+}
