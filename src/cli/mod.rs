@@ -10,6 +10,7 @@ mod doctor;
 mod embedded;
 mod error;
 mod failures;
+mod fixes;
 mod fleet;
 mod gate;
 mod guards;

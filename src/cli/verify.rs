@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use clap::Args;
 
+use super::fixes;
 use super::fleet::{Fleet, Needed};
 use super::isolation;
 use super::open::looking;
@@ -18,7 +19,7 @@ use crate::history::{REPAIRS_TABLE, STEPS_TABLE};
 use crate::migration::Version;
 use crate::report::{self, Verbosity, Verified};
 use crate::run::ExitCode;
-use crate::shape::{self, ComparedVersion, Fingerprint, Verification};
+use crate::shape::{self, Fingerprint, Verification};
 use crate::tenant::{ApplicationRole, Tenant, TenantId};
 
 const ABOUT: &str = "\
@@ -78,14 +79,21 @@ pub(super) async fn execute(
     let opening = Fleet::open(global, Needed::Tenants(&arguments.selection), output);
     let fleet = unless_stopped(&mut stop.watch, opening).await?;
     let verified = verify(&fleet, arguments, output, &mut stop).await;
+    let fixes = match &verified {
+        Ok(verified) if arguments.fix_plan => {
+            let planning = fixes::plan(&fleet, &verified.asked);
+            Some(unless_stopped(&mut stop.watch, planning).await)
+        }
+        _ => None,
+    };
     fleet.close().await?;
     let verified = verified?;
+    let fixes = fixes.transpose()?;
     let exit = if verified.has_findings() {
         ExitCode::Divergent
     } else {
         ExitCode::Done
     };
-    let fixes = arguments.fix_plan.then(|| fix_plan(&verified.asked));
     output.selecting(&arguments.selection).result(
         |out, style, verbosity| match (&fixes, verbosity, exit) {
             (Some(fixes), ..) => out.write_all(fixes.as_bytes()),
@@ -95,19 +103,6 @@ pub(super) async fn execute(
         &report::verification_document(&verified, fixes.as_deref(), exit),
     )?;
     Ok(exit)
-}
-
-/// The SQL for all tenants that differ, one after the other.
-fn fix_plan(verification: &Verification) -> String {
-    let outliers = verification
-        .versions
-        .iter()
-        .flat_map(ComparedVersion::outliers);
-    let plans = outliers.flat_map(|outlier| {
-        let tenants = outlier.group.tenants.iter();
-        tenants.map(|tenant| shape::fix_plan(tenant, &outlier.differences, &outlier.group.shape))
-    });
-    plans.collect::<Vec<String>>().join("\n")
 }
 
 async fn verify(

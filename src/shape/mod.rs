@@ -27,7 +27,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 pub use difference::{Change, Difference, differences};
-pub use fix::fix_plan;
+pub use fix::{Place, fix_plan};
 pub use group::{Group, VersionGroups, group};
 pub use item::{Item, Kind};
 pub use likeness::{Before, Oddity, Outlier, Sight, in_short};

@@ -5,6 +5,7 @@ mod fixes;
 mod kinds;
 mod meanwhile;
 mod own_name;
+mod plans;
 mod reference;
 mod selected;
 

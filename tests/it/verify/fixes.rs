@@ -1,33 +1,30 @@
 //! `verify --fix-plan`: what it prints makes tenants equal, and destroys nothing.
 
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use super::{differences, fleet_of};
 use crate::support::TestDatabase;
 
 /// Runs SQL as somebody would who has read it.
-pub(super) fn psql(db: &TestDatabase, sql: &str) {
+pub(super) fn try_psql(db: &TestDatabase, sql: &str) -> Output {
     let mut child = Command::new("psql")
-        .args([
-            "-X",
-            "-q",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-d",
-            &db.url(),
-            "-f",
-            "-",
-        ])
+        .args(["-X", "-q", "-d", &db.url(), "-f", "-"])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .spawn()
         .expect("psql");
     let mut pipe = child.stdin.take().expect("a pipe");
-    pipe.write_all(sql.as_bytes()).expect("psql reads");
+    // where it stops at a failure it does not read the rest
+    let _ = pipe.write_all(sql.as_bytes());
     drop(pipe);
-    let output = child.wait_with_output().expect("psql ends");
+    child.wait_with_output().expect("psql ends")
+}
+
+/// Runs SQL that has to do all its work.
+pub(super) fn psql(db: &TestDatabase, sql: &str) {
+    let output = try_psql(db, sql);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}\n{sql}");
 }
@@ -73,7 +70,7 @@ fn the_plan_makes_tenants_equal() {
 }
 
 #[test]
-fn an_invalid_index_is_dropped_and_built_anew() {
+fn an_invalid_index_is_built_anew() {
     let (db, schemas, fleet) = fleet_of(3);
     db.execute("INSERT INTO tenant_0002.customers (name) VALUES ('a'), ('a')");
     for schema in &schemas {
@@ -84,9 +81,7 @@ fn an_invalid_index_is_dropped_and_built_anew() {
     }
     db.execute("DELETE FROM tenant_0002.customers");
     let plan = fleet.fleet(&["verify", "--fix-plan"]);
-    plan.assert_stdout_has(
-        "DROP INDEX CONCURRENTLY customers_name;\nCREATE UNIQUE INDEX CONCURRENTLY customers_name ",
-    );
+    plan.assert_stdout_has("REINDEX INDEX CONCURRENTLY \"tenant_0002\".customers_name;\n");
     psql(&db, &plan.stdout);
     fleet.json(&["verify"], 0);
 }
@@ -99,8 +94,10 @@ fn nothing_that_holds_data_is_destroyed() {
          ALTER TABLE orders ALTER COLUMN total TYPE int; CREATE TYPE own AS ENUM ('a')",
     );
     let plan = fleet.fleet(&["verify", "--fix-plan"]);
-    plan.assert_stdout_has("-- not done: what is in the column would be lost\n-- ALTER TABLE customers DROP COLUMN vip\n");
-    plan.assert_stdout_has("-- not done: its rows would be lost\n-- DROP TABLE notes\n");
+    plan.assert_stdout_has("-- not done: what is in the column would be lost\n-- ALTER TABLE \"tenant_0002\".customers DROP COLUMN vip;\n");
+    plan.assert_stdout_has(
+        "-- not done: its rows would be lost\n-- DROP TABLE \"tenant_0002\".notes;\n",
+    );
     plan.assert_stdout_has("-- not done: values may not fit");
     psql(&db, &plan.stdout);
     let left: i64 = db.query_one(
