@@ -171,7 +171,7 @@ fn a_file_that_closes_all_cursors_is_told_why_it_cannot() {
     let run = fleet.json(&["migrate"], 5);
     assert_says(
         &tenant(&run, "tenant_0001")["failure"]["hint"],
-        &["CLOSE ALL"],
+        &["CLOSE ALL", "by name"],
     );
     assert_eq!(versions(&db, "tenant_0001"), [1]);
 }
