@@ -347,7 +347,11 @@ fn next_steps(run: &RunRecord, causes: &[Cause], style: Style) -> Vec<Step> {
     };
     let of_one = style.invocation.command(&of_one);
     let what = format!("the tenants of one cause: … | {of_one}");
-    let mut steps = vec![(tenants_of, what)];
+    let mut steps = Vec::new();
+    // the file is to be mended, and no tenant
+    if !first.group.example.is_leak() {
+        steps.push((tenants_of, what));
+    }
     if !is_act {
         let mended = verb(open.len(), "the cause is", "all of them are");
         let resume = format!("fleet resume {}", run.id);

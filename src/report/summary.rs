@@ -260,7 +260,14 @@ fn next_steps(run: &RunSummary) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Some(halt) = &run.halt {
         if totals.failed > 0 {
-            steps.push(failures(id));
+            let (command, what) = failures(id);
+            let what = match halt {
+                Halt::Leak { .. } => {
+                    "all that the file has done outside, and what helps".to_owned()
+                }
+                _ => what,
+            };
+            steps.push((command, what));
         }
         steps.extend(waves::after_halt(halt, id));
     } else if totals.failed > 0 {

@@ -4,7 +4,7 @@ use tokio_postgres::error::DbError;
 
 use super::{END, LEAK};
 use crate::migrator::message::GUARD_MARK;
-use crate::run::{Failure, FailureClass};
+use crate::run::{Failure, FailureClass, REACHES_OUTSIDE};
 
 /// How many objects are told in the message; the others are in the detail.
 const TOLD: usize = 4;
@@ -62,7 +62,7 @@ pub(in crate::migrator) fn failure(error: &DbError) -> Failure {
         more => format!("{}, and {more} more", told.join(", ")),
     };
     let shown = list(&told[..told.len().min(TOLD)], all);
-    let message = format!("the file reaches outside of its tenant and was rolled back: it {shown}");
+    let message = format!("{REACHES_OUTSIDE} and was rolled back: it {shown}");
     Failure {
         detail: (all > TOLD).then(|| list(&told, all)),
         ..Failure::new(FailureClass::Permanent, message)
