@@ -23,6 +23,7 @@ pub use rehearsal::{
 };
 pub use rounds::Round;
 pub use throttle::{Measure, PaceChange, PaceReason, ThrottleReason, Throttled};
+pub(crate) use wave::REACHES_OUTSIDE;
 pub use wave::{
     Approval, BadMigration, CheckKind, Halt, WaveCheck, WaveGate, WaveNumber, WaveState,
     WaveSummary, WaveTerms,

@@ -353,8 +353,8 @@ fn crash_in_transaction(message: &Message, statement: usize) {
     crash::point(match message.part(statement) {
         Part::Prefix => "K4",
         Part::File(..) => "K5",
-        // to the server it is as behind the last statement of the file
-        Part::Check(_) => return,
+        // to the server it is as behind the history row
+        Part::Deferred | Part::Check(_) => return,
         Part::HistoryRow(_) => "K6",
         Part::Commit => "K7",
     });

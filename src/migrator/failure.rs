@@ -11,6 +11,10 @@ use crate::pg;
 use crate::run::{Failure, FailureClass};
 use crate::sql;
 
+/// Said where the cursor of the leak check is not there any more.
+const CLOSED_ALL: &str = "the file closes all cursors, and so the one by which fleet finds out whether it keeps to its \
+    tenant; it was rolled back";
+
 /// Which guard refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guard {
@@ -30,6 +34,8 @@ pub(super) enum Guard {
     Noted,
     /// The file has reached outside of its tenant.
     Leak,
+    /// The file leaves a cursor that COMMIT would run.
+    Held,
     /// The file runs as another role than its tenant's.
     Role,
 }
@@ -51,6 +57,7 @@ impl Guard {
             "history" => Some(Self::History),
             "noted" => Some(Self::Noted),
             "leak" => Some(Self::Leak),
+            "held" => Some(Self::Held),
             "role" => Some(Self::Role),
             _ => None,
         }
@@ -97,6 +104,11 @@ impl Guard {
                 FailureClass::Permanent,
                 "the file reaches outside of its tenant; it was rolled back",
                 "write names without a schema",
+            ),
+            Self::Held => (
+                FailureClass::Permanent,
+                "the file leaves a cursor WITH HOLD open; it was rolled back",
+                "COMMIT would run its query when nothing can be proven any more, and nobody fetches from it: CLOSE it, or take WITH HOLD off",
             ),
             Self::Role => (
                 FailureClass::Permanent,
@@ -229,11 +241,15 @@ fn locate(
                 .get(statement)
                 .map(|place| place.line + line_within(db_error));
         }
+        (None, Part::Check(file)) if *db_error.code() == SqlState::INVALID_CURSOR_NAME => {
+            failure.migration = Some(pieces[file].to_string());
+            failure.message = CLOSED_ALL.into();
+        }
         (None, Part::Check(file) | Part::HistoryRow(file)) => {
             failure.migration = Some(pieces[file].to_string());
             failure.message = format!("while recording the migration: {}", failure.message);
         }
-        (None, Part::Commit) => {
+        (None, Part::Deferred | Part::Commit) => {
             failure.migration = pieces.last().map(ToString::to_string);
             failure.message = format!("at COMMIT: {}", failure.message);
         }
@@ -263,10 +279,8 @@ pub(super) fn ended_by_timeout(statement: u128, index_build: u128) -> String {
 /// What to do about errors that come of how fleet runs a file. PostgreSQL's own hints go first.
 fn hint(code: &SqlState, part: Part) -> Option<&'static str> {
     match (code, part) {
-        (code, Part::Check(_) | Part::HistoryRow(_)) if *code == SqlState::INVALID_CURSOR_NAME => {
-            Some(
-                "take CLOSE ALL out of the file: by a cursor fleet finds out whether it keeps to its tenant",
-            )
+        (code, Part::Check(_)) if *code == SqlState::INVALID_CURSOR_NAME => {
+            Some("take CLOSE ALL out of the file: CLOSE its own cursors by name")
         }
         (code, Part::Check(_) | Part::HistoryRow(_)) if *code != SqlState::LOCK_NOT_AVAILABLE => {
             Some(

@@ -5,8 +5,11 @@
 //! with one `CommandComplete`, so that their count names the statement that failed, also where
 //! PostgreSQL gives no position.
 
+mod parts;
+
 use std::fmt;
 
+pub(super) use self::parts::{Deferred, FilePlace, Frame, Message, Part};
 use super::lock;
 use super::looks::Looks;
 use super::repair::DueFix;
@@ -120,90 +123,6 @@ impl fmt::Display for Piece<'_> {
     }
 }
 
-/// What stands around the files of a message.
-pub(super) struct Frame {
-    /// Statements before the first.
-    pub(super) before: Vec<String>,
-    /// What comes behind the last one's history row, with semicolons between its statements.
-    pub(super) after: String,
-}
-
-/// A message and where in it the files lie.
-#[derive(Debug)]
-pub(super) struct Message {
-    /// What is sent.
-    pub(super) text: String,
-    /// Characters and statements, by file.
-    pub(super) files: Vec<FilePlace>,
-    /// What stands between the statements of the files without being theirs. The places of the files are
-    /// those without it.
-    pub(super) looks: Looks,
-}
-
-/// Where one file lies in a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FilePlace {
-    /// Characters in front of it. PostgreSQL counts positions in characters.
-    pub(super) characters_before: usize,
-    /// Characters of the file.
-    pub(super) characters: usize,
-    /// Statements in front of it.
-    pub(super) statements_before: usize,
-    /// Statements of the file.
-    pub(super) statements: usize,
-    /// Statements that look at what it has done. The history row's follows them.
-    pub(super) checks: usize,
-}
-
-/// Where in a message the statement with a given index lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    /// BEGIN, settings, lock.
-    Prefix,
-    /// A statement (from 0) of a file (from 0).
-    File(usize, usize),
-    /// A look at what a file has done.
-    Check(usize),
-    /// Guard and history row behind a file.
-    HistoryRow(usize),
-    /// COMMIT.
-    Commit,
-}
-
-impl Message {
-    /// Which part of the message a statement belongs to, counted from 0.
-    pub(super) fn part(&self, statement: usize) -> Part {
-        let statement = self.looks.statement_without(statement);
-        for (index, file) in self.files.iter().enumerate() {
-            if statement < file.statements_before {
-                return Part::Prefix;
-            }
-            let within = statement - file.statements_before;
-            if within < file.statements {
-                return Part::File(index, within);
-            }
-            match within - file.statements {
-                behind if behind < file.checks => return Part::Check(index),
-                behind if behind == file.checks => return Part::HistoryRow(index),
-                _ => {}
-            }
-        }
-        Part::Commit
-    }
-
-    /// Which file holds a character of the message (from 1, as PostgreSQL counts), and which of its
-    /// characters (from 1) that is.
-    pub(super) fn file_at(&self, character: usize) -> Option<(usize, usize)> {
-        let character = self.looks.character_without(character);
-        self.files.iter().enumerate().find_map(|(index, file)| {
-            let within = character.checked_sub(file.characters_before)?;
-            (1..=file.characters)
-                .contains(&within)
-                .then_some((index, within))
-        })
-    }
-}
-
 impl Envelope {
     /// The search path: the tenant's schema, then the shared ones.
     pub(super) fn search_path(&self) -> String {
@@ -236,6 +155,7 @@ impl Envelope {
         let frame = Frame {
             before,
             after: "COMMIT".to_owned(),
+            deferred: Deferred::ForProof,
         };
         self.framed(&frame, pieces, expected, applied_on)
     }
@@ -271,24 +191,28 @@ impl Envelope {
             characters += begin.chars().count();
             statements += check.before.len();
             let body_characters = piece.body().chars().count();
+            let (deferred, checks) = frame.behind(check.after, index + 1 == pieces.len());
             files.push(FilePlace {
                 characters_before: characters,
                 characters: body_characters,
                 statements_before: statements,
                 statements: piece.statements().len(),
-                checks: check.after.len(),
+                records: 1,
+                deferred: deferred.len(),
+                checks: checks.len(),
             });
             text.push_str(piece.body());
             let record = match piece {
                 Piece::Migration(migration) => self.history_row(migration, expected, applied_on),
                 Piece::Fix(due) => self.repair_note(due, expected),
             };
+            // a trigger on the history is fired by then, too: nothing comes behind the checks
+            let behind = [&[record], &deferred[..], &checks[..]].concat();
             // a file may end in a comment or lack its last semicolon
-            let behind = [&check.after[..], &[record]].concat();
             let tail = format!("\n;{}", behind.join(";"));
             text.push_str(&tail);
             characters += body_characters + tail.chars().count();
-            statements += piece.statements().len() + check.after.len() + 1;
+            statements += piece.statements().len() + behind.len();
             if let Piece::Migration(migration) = piece {
                 expected = expected.with(migration.version());
             }
@@ -407,7 +331,7 @@ impl Envelope {
     }
 
     /// In SQL: what the guard says where the settings are not those that were pinned.
-    fn is_moved(&self) -> String {
+    pub(super) fn is_moved(&self) -> String {
         let is_other_role = self.is_other_role();
         format!(
             "{is_other_role}WHEN pg_catalog.current_setting('fleet.pin',true) IS DISTINCT FROM '{:x}' THEN '{GUARD_MARK}transaction' \

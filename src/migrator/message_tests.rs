@@ -93,3 +93,26 @@ fn the_second_row_expects_the_first() {
     assert!(!text.contains("CREATE TABLE"));
     assert!(text.contains(r#""te""nant"."refinery_schema_history""#));
 }
+
+#[test]
+fn nothing_comes_behind_the_proof_but_commit() {
+    let (a, b) = (migration("V1__a", "one", 1), migration("V2__b", "two", 1));
+    let proven = Envelope {
+        checks_leaks: true,
+        ..envelope(Setup::None)
+    };
+    let message = proven.message(&pieces(&a, &b), ExpectedHead(None), "now");
+    let [first, last] = [message.files[0], message.files[1]];
+    assert_eq!(
+        message.part(first.statements_before + 1),
+        Part::HistoryRow(0)
+    );
+    assert_eq!(message.part(first.statements_before + 2), Part::Check(0));
+    let behind = last.statements_before + 1;
+    assert_eq!(message.part(behind), Part::HistoryRow(1));
+    assert_eq!(message.part(behind + 1), Part::Deferred);
+    assert_eq!(message.part(behind + 2), Part::Check(1));
+    assert_eq!(message.part(behind + 1 + last.checks), Part::Check(1));
+    assert_eq!(message.part(behind + 2 + last.checks), Part::Commit);
+    assert_eq!(message.text.matches("SET CONSTRAINTS").count(), 1);
+}

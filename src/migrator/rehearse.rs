@@ -13,14 +13,11 @@ use super::TransactionScope;
 use super::connection::{End, OWN_TIMEOUT, TenantConnection, no_answer, now};
 use super::failure;
 use super::looks::{Course, Looks, Seen, Taken};
-use super::message::{Frame, Message, Piece};
+use super::message::{Deferred, Frame, Message, Piece};
 use super::role::RoleScope;
 use super::watch::{Mark, Watch};
 use crate::migration::{Migration, SessionUse};
 use crate::run::{LockMode, MigrationStem, Progress, RehearsedMigration, TableLock};
-
-/// What comes of itself at COMMIT: deferred constraints and triggers.
-const AS_AT_COMMIT: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 /// The deferrable constraints that may have something to check: those with a trigger on a relation that the
 /// transaction has touched. With each name whether it can be deferred again, and is by itself.
@@ -79,19 +76,25 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
                 Some(previous) => self.between(migrations[previous], scope),
             };
             before.push(self.envelope.look());
-            let after = if is_last {
-                format!("{AS_AT_COMMIT};{}", self.envelope.look())
-            } else {
-                self.envelope.look()
+            let frame = Frame {
+                before,
+                after: self.envelope.look(),
+                deferred: match scope {
+                    _ if is_last => Deferred::Done,
+                    TransactionScope::Migration => Deferred::Apart,
+                    TransactionScope::Tenant => Deferred::Left,
+                },
             };
-            let frame = Frame { before, after };
             self.rehearse_one(migration, &frame, rehearsed).await?;
-            if !is_last && scope == TransactionScope::Migration {
+            if frame.deferred == Deferred::Apart {
                 let started = Instant::now();
                 let fired = self.fire_deferred(migration).await;
                 rehearsed.took += started.elapsed();
                 fired?;
+                self.prove(migration).await?;
             }
+            let took = rehearsed.last_took;
+            rehearsed.done.push((MigrationStem::of(migration), took));
             rehearsed.ends_us.push(rehearsed.course.now_us());
             self.expected = self.expected.with(migration.version());
         }
@@ -129,9 +132,18 @@ impl<T: Fn(Progress) + Send + Sync> TenantConnection<'_, T> {
         rehearsed.last_took = took;
         rehearsed.course.follow(rehearsed.done.len(), &seen);
         rehearsed.course.pause();
-        sent?;
-        rehearsed.done.push((MigrationStem::of(migration), took));
-        Ok(())
+        sent
+    }
+
+    /// The proof of a file behind which COMMIT would stand in a run.
+    async fn prove(&self, migration: &Migration) -> Result<(), End> {
+        let piece = Piece::Migration(migration);
+        let checks = self.envelope.leak_check(&piece).after;
+        if checks.is_empty() {
+            return Ok(());
+        }
+        let message = Message::proof(&checks);
+        self.send_and_hear(&message, &[piece], |_, _| {}).await
     }
 
     /// What stands between two migrations instead of COMMIT, a session made as new, and BEGIN.

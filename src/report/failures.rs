@@ -376,10 +376,14 @@ fn next_steps(run: &RunRecord, causes: &[Cause], style: Style) -> Vec<Step> {
     };
     let of_one = style.invocation.command(&of_one);
     let what = format!("the tenants of one cause: … | {of_one}");
-    let mut steps = vec![(tenants_of, what)];
+    let mut steps = Vec::new();
     if open.iter().any(|cause| cause.is_shape) {
         let what = "in what shapes differ; --fix-plan prints SQL that aligns them";
-        steps.insert(0, ("fleet verify".to_owned(), what.to_owned()));
+        steps.push(("fleet verify".to_owned(), what.to_owned()));
+    }
+    // the file is to be mended, and no tenant
+    if !first.group.example.is_leak() {
+        steps.push((tenants_of, what));
     }
     if !is_act {
         let mended = verb(open.len(), "the cause is", "all of them are");

@@ -255,7 +255,10 @@ fn failures(run: &RunSummary) -> Step {
         let what = "in what they differ, and how to mend it";
         return ("fleet verify".to_owned(), what.to_owned());
     }
-    let what = "the statement, and what usually helps";
+    let what = match run.halt {
+        Some(Halt::Leak { .. }) => "all that the file has done outside, and what helps",
+        _ => "the statement, and what usually helps",
+    };
     (format!("fleet failures {}", run.run), what.to_owned())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FailureBudget, Totals};
+use super::{Failure, FailureBudget, Totals};
 
 /// One wave of a run, counted from 1.
 pub type WaveNumber = u32;
@@ -317,5 +317,15 @@ mod milliseconds {
         deserializer: D,
     ) -> Result<Duration, D::Error> {
         Ok(Duration::from_millis(u64::deserialize(deserializer)?))
+    }
+}
+
+/// How the message of a migration begins that has touched what is not its tenant's.
+pub(crate) const REACHES_OUTSIDE: &str = "the file reaches outside of its tenant";
+
+impl Failure {
+    /// Whether a migration has touched what is not its tenant's.
+    pub(crate) fn is_leak(&self) -> bool {
+        self.message.starts_with(REACHES_OUTSIDE)
     }
 }

@@ -159,6 +159,12 @@ pub(super) const CLASSES: &[Class] = &[
         ..of_database("pg_cast", "'cast'", "")
     },
     Class {
+        name: "pg_catalog.format_type(t.trftype,NULL)",
+        home: "coalesce((SELECT y.typnamespace FROM pg_catalog.pg_type y WHERE y.oid=t.trftype \
+            AND y.typnamespace=(SELECT own FROM s)),0)",
+        ..of_database("pg_transform", "'transform for type'", "")
+    },
+    Class {
         name: "t.oid::pg_catalog.text",
         ..of_database("pg_largeobject_metadata", "'large object'", "")
     },
@@ -174,59 +180,117 @@ pub(super) struct Part {
     pub(super) object: &'static str,
     /// Which of them.
     pub(super) rows: &'static str,
+    /// What they are found by, in front of them: joined to each of its rows.
+    by: Option<&'static str>,
+    /// Whether one can be deleted without a lock on the object.
+    pub(super) goes_unseen: bool,
+}
+
+impl Part {
+    /// A query for its rows that fulfil a condition.
+    pub(super) fn query(&self, columns: &str, condition: &str) -> String {
+        let (catalog, rows) = (self.catalog, self.rows);
+        let query =
+            format!("SELECT {columns} FROM pg_catalog.{catalog} t WHERE {condition} AND {rows}");
+        match self.by {
+            // the limit keeps the planner from reading all of the catalogue
+            Some(by) => format!("SELECT y.* FROM ({by}) g CROSS JOIN LATERAL ({query} LIMIT 1) y"),
+            None => query,
+        }
+    }
 }
 
 /// What is looked through for changes that take no lock on the object.
 pub(super) const PARTS: &[Part] = &[
+    of_object("pg_auth_members", "'pg_roles'", "t.member", "true"),
+    of_object(
+        "pg_db_role_setting",
+        "'pg_roles'",
+        "t.setrole",
+        "t.setrole<>0",
+    ),
+    // those of all roles in all databases are nobody's, and count for this one
+    of_object(
+        "pg_db_role_setting",
+        "'pg_database'",
+        "coalesce(nullif(t.setdatabase,0),(SELECT db FROM s))",
+        "t.setrole=0",
+    ),
     Part {
-        catalog: "pg_auth_members",
-        class: "pg_roles",
-        object: "t.member",
-        rows: "true",
+        goes_unseen: false,
+        ..of_object("pg_enum", "'pg_type'", "t.enumtypid", "true")
     },
     Part {
-        catalog: "pg_db_role_setting",
-        class: "pg_roles",
-        object: "t.setrole",
-        rows: "t.setrole<>0",
+        goes_unseen: false,
+        ..of_object("pg_constraint", "'pg_type'", "t.contypid", "t.contypid<>0")
     },
-    Part {
-        catalog: "pg_db_role_setting",
-        class: "pg_database",
-        object: "t.setdatabase",
-        rows: "t.setrole=0",
-    },
-    Part {
-        catalog: "pg_enum",
-        class: "pg_type",
-        object: "t.enumtypid",
-        rows: "true",
-    },
-    Part {
-        catalog: "pg_constraint",
-        class: "pg_type",
-        object: "t.contypid",
-        rows: "t.contypid<>0",
-    },
-    Part {
-        catalog: "pg_publication_rel",
-        class: "pg_publication",
-        object: "t.prpubid",
-        rows: "true",
-    },
+    of_object(
+        "pg_publication_rel",
+        "'pg_publication'",
+        "t.prpubid",
+        "true",
+    ),
+    of_object("pg_ts_config_map", "'pg_ts_config'", "t.mapcfg", "true"),
+    of_object("pg_amop", "'pg_opfamily'", "t.amopfamily", "true"),
+    of_object("pg_amproc", "'pg_opfamily'", "t.amprocfamily", "true"),
+    // what an extension consists of
+    of_object(
+        "pg_depend",
+        "'pg_extension'",
+        "t.refobjid",
+        "t.refclassid='pg_catalog.pg_extension'::pg_catalog.regclass AND t.deptype='e'",
+    ),
     // privileges on columns; the catalogue of columns itself has millions of rows where there are many tenants
+    of_object("pg_shdepend", "'pg_class'", "t.objid", ON_COLUMNS),
+    // those that are more or fewer of a role that keeps some
     Part {
-        catalog: "pg_shdepend",
-        class: "pg_class",
-        object: "t.objid",
-        rows: "t.objsubid<>0 AND t.deptype='a' AND t.classid='pg_catalog.pg_class'::pg_catalog.regclass \
-            AND t.dbid=(SELECT db FROM s)",
+        goes_unseen: false,
+        by: Some(
+            "SELECT DISTINCT t.objid,t.objsubid FROM pg_catalog.pg_shdepend t \
+             WHERE t.objsubid<>0 AND t.deptype='a' AND t.classid='pg_catalog.pg_class'::pg_catalog.regclass \
+             AND t.dbid=(SELECT db FROM s)",
+        ),
+        ..of_object(
+            "pg_attribute",
+            "'pg_class'",
+            "t.attrelid",
+            "t.attrelid=g.objid AND t.attnum=g.objsubid",
+        )
     },
+    // one on a part of a table is the table's
+    of_object(
+        "pg_description",
+        "(CASE t.classoid \
+         WHEN 'pg_catalog.pg_largeobject'::pg_catalog.regclass THEN 'pg_largeobject_metadata' \
+         WHEN 'pg_catalog.pg_trigger'::pg_catalog.regclass THEN 'pg_class' \
+         WHEN 'pg_catalog.pg_policy'::pg_catalog.regclass THEN 'pg_class' \
+         WHEN 'pg_catalog.pg_rewrite'::pg_catalog.regclass THEN 'pg_class' \
+         WHEN 'pg_catalog.pg_constraint'::pg_catalog.regclass THEN (SELECT CASE x.contypid WHEN 0 THEN 'pg_class' \
+         ELSE 'pg_type' END FROM pg_catalog.pg_constraint x WHERE x.oid=t.objoid) \
+         WHEN 'pg_catalog.pg_type'::pg_catalog.regclass THEN (SELECT CASE y.typrelid WHEN 0 THEN 'pg_type' \
+         ELSE 'pg_class' END FROM pg_catalog.pg_type y WHERE y.oid=t.objoid) \
+         ELSE (SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid=t.classoid) END)",
+        "(CASE t.classoid \
+         WHEN 'pg_catalog.pg_trigger'::pg_catalog.regclass THEN (SELECT x.tgrelid FROM pg_catalog.pg_trigger x WHERE x.oid=t.objoid) \
+         WHEN 'pg_catalog.pg_policy'::pg_catalog.regclass THEN (SELECT x.polrelid FROM pg_catalog.pg_policy x WHERE x.oid=t.objoid) \
+         WHEN 'pg_catalog.pg_rewrite'::pg_catalog.regclass THEN (SELECT x.ev_class FROM pg_catalog.pg_rewrite x WHERE x.oid=t.objoid) \
+         WHEN 'pg_catalog.pg_constraint'::pg_catalog.regclass THEN (SELECT CASE x.contypid WHEN 0 THEN x.conrelid \
+         ELSE x.contypid END FROM pg_catalog.pg_constraint x WHERE x.oid=t.objoid) \
+         WHEN 'pg_catalog.pg_type'::pg_catalog.regclass THEN (SELECT CASE y.typrelid WHEN 0 THEN y.oid \
+         ELSE y.typrelid END FROM pg_catalog.pg_type y WHERE y.oid=t.objoid) \
+         ELSE t.objoid END)",
+        "true",
+    ),
 ];
+
+/// Of `pg_shdepend`: privileges on columns of this database's tables.
+const ON_COLUMNS: &str = "t.objsubid<>0 AND t.deptype='a' \
+    AND t.classid='pg_catalog.pg_class'::pg_catalog.regclass AND t.dbid=(SELECT db FROM s)";
 
 /// What a table consists of, each found by an index. Only for tables that are locked.
 pub(super) const PARTS_OF_TABLES: &[Part] = &[
     of_table("pg_attribute", "t.attrelid", "true"),
+    of_table("pg_attrdef", "t.adrelid", "true"),
     of_table("pg_constraint", "t.conrelid", "true"),
     of_table("pg_index", "t.indrelid", "true"),
     of_table("pg_trigger", "t.tgrelid", "NOT t.tgisinternal"),
@@ -267,11 +331,22 @@ const fn of_database(catalog: &'static str, kind: &'static str, name: &'static s
     of_schema(catalog, kind, name, "0")
 }
 
-const fn of_table(catalog: &'static str, object: &'static str, rows: &'static str) -> Part {
+const fn of_object(
+    catalog: &'static str,
+    class: &'static str,
+    object: &'static str,
+    rows: &'static str,
+) -> Part {
     Part {
         catalog,
-        class: "pg_class",
+        class,
         object,
         rows,
+        by: None,
+        goes_unseen: true,
     }
+}
+
+const fn of_table(catalog: &'static str, object: &'static str, rows: &'static str) -> Part {
+    of_object(catalog, "'pg_class'", object, rows)
 }

@@ -29,6 +29,8 @@ fn no_budget_has_room_for_a_leak() {
     told.assert_code(5);
     told.assert_stdout_has("Halted: V2__reaches: the file reaches outside of its tenant");
     told.assert_stdout_has("-- fleet: allow leak REASON");
+    let causes = fleet.fleet(&["failures"]);
+    assert!(!causes.stdout.contains("fleet repair"), "{causes}");
 }
 
 #[test]
@@ -139,6 +141,8 @@ fn what_only_a_later_tenant_of_the_canary_does_is_found_as_well() {
             "tenant_0003 skipped"
         ]
     );
+    let hint = &tenant(&run, "tenant_0002")["failure"]["hint"];
+    assert_says(hint, &["fleet accept-divergent"]);
     assert_eq!(db.column::<String>(OUTSIDE), outside);
 }
 
@@ -171,7 +175,7 @@ fn a_file_that_closes_all_cursors_is_told_why_it_cannot() {
     let run = fleet.json(&["migrate"], 5);
     assert_says(
         &tenant(&run, "tenant_0001")["failure"]["hint"],
-        &["CLOSE ALL"],
+        &["CLOSE ALL", "by name"],
     );
     assert_eq!(versions(&db, "tenant_0001"), [1]);
 }
