@@ -137,6 +137,7 @@ pub(super) async fn tell(
             }
         }
     }
+    tell_of_unproven(set, &pending, output);
     let from = fleet.config.lint.from;
     let is_meant = |migration: &Migration| {
         migration.version() >= from && pending.contains(&migration.version())
@@ -154,6 +155,25 @@ pub(super) async fn tell(
     }
     if !findings.is_empty() {
         output.lint("fleet lint --all says why, and how to write it");
+    }
+}
+
+/// Names the files of which nothing proves that they keep to their tenants, with the reason.
+fn tell_of_unproven(set: &MigrationSet, pending: &HashSet<Version>, output: &Output) {
+    let migrations = set.migrations().iter();
+    let migrations = migrations.filter(|migration| pending.contains(&migration.version()));
+    let unproven: Vec<String> = migrations
+        .filter_map(|migration| {
+            let in_transaction = migration.mode == TransactionMode::Transactional;
+            let why = lint::unproven(&migration.body, in_transaction)?;
+            Some(format!("{migration} ({why})"))
+        })
+        .collect();
+    if !unproven.is_empty() {
+        output.notice(&format!(
+            "not proven to keep to their tenants: {}",
+            unproven.join(", ")
+        ));
     }
 }
 

@@ -5,6 +5,14 @@ use super::level::{Level, Levels};
 use super::rule::{Group, rule};
 use crate::sql::{self, Allow};
 
+/// Why nothing proves, when a file runs, that it keeps to its tenant; None where that is proven.
+pub fn unproven(text: &str, in_transaction: bool) -> Option<String> {
+    match sql::allows_leak(text) {
+        Some(reason) => Some(format!("allow leak: {reason}")),
+        None => (!in_transaction).then(|| "no transaction".to_owned()),
+    }
+}
+
 /// Takes out what is allowed, and adds what is wrong with the exceptions themselves.
 pub(super) fn apply(text: &str, found: Vec<Found>, levels: &Levels) -> Vec<Found> {
     let allows = sql::allows(text);

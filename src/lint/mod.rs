@@ -22,6 +22,7 @@ use std::sync::{Once, mpsc};
 use std::thread;
 use std::time::Duration;
 
+pub use allowing::unproven;
 pub use finding::{Finding, refused};
 pub use level::{Level, Levels};
 pub use rule::{Group, RULES, Rule, UnknownRule, rule};

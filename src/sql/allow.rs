@@ -50,6 +50,13 @@ pub fn allows(text: &str) -> Vec<Allow> {
         .collect()
 }
 
+/// Why a file may reach outside of its tenant, where it says that it may.
+pub fn allows_leak(text: &str) -> Option<String> {
+    let mut allows = allows(text).into_iter();
+    let mark = allows.find(|allow| allow.rule == LEAK && !allow.reason.is_empty())?;
+    Some(mark.reason)
+}
+
 /// Where a mark begins, its rule, its reason.
 type Found = (usize, String, String);
 

@@ -14,7 +14,7 @@ mod place;
 mod split;
 mod step;
 
-pub use allow::{Allow, LEAK, allows};
+pub use allow::{Allow, LEAK, allows, allows_leak};
 pub use excerpt::{Excerpt, Pointer, excerpt};
 pub use inspect::{Finding, Script, inspect};
 pub use kind::{StatementKind, TransactionWord, kind};
