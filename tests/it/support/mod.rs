@@ -33,7 +33,7 @@ pub(crate) use documents::{
     assert_public_is_empty, assert_says, assert_untouched, each_tenants, public_objects, rows,
     tenant,
 };
-pub(crate) use fleet::TestFleet;
+pub(crate) use fleet::{TestFleet, probe_sql};
 pub(crate) use private_server::PrivateServer;
 pub(crate) use proxy::{Kind, Message, Proxy, nth, nth_that, query_with};
 pub(crate) use run::{Child, Run};
