@@ -351,6 +351,8 @@ pub(super) fn no_answer(why: &'static str) -> End {
 /// The crash points of a transaction. The server has its whole message by then and may commit it.
 fn crash_in_transaction(message: &Message, statement: usize) {
     crash::point(match message.part(statement) {
+        // it is as behind the statement in front of that look
+        Part::Prefix if message.looks_ahead(statement) => return,
         Part::Prefix => "K4",
         Part::File(..) => "K5",
         // to the server it is as behind the history row

@@ -196,6 +196,7 @@ impl Envelope {
                 characters_before: characters,
                 characters: body_characters,
                 statements_before: statements,
+                looks_before: check.before.len(),
                 statements: piece.statements().len(),
                 records: 1,
                 deferred: deferred.len(),

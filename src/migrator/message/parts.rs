@@ -50,6 +50,8 @@ pub(in crate::migrator) struct FilePlace {
     pub(in crate::migrator) characters: usize,
     /// Statements in front of it.
     pub(in crate::migrator) statements_before: usize,
+    /// So many of these, the last ones, look at how everything is before it.
+    pub(in crate::migrator) looks_before: usize,
     /// Statements of the file.
     pub(in crate::migrator) statements: usize,
     /// Behind them: one that records it.
@@ -100,6 +102,7 @@ impl Message {
                 characters_before: 0,
                 characters: 0,
                 statements_before: 0,
+                looks_before: 0,
                 statements: 0,
                 records: 0,
                 deferred: 0,
@@ -130,6 +133,15 @@ impl Message {
             }
         }
         Part::Commit
+    }
+
+    /// Whether a statement looks at how everything is before a file.
+    pub(in crate::migrator) fn looks_ahead(&self, statement: usize) -> bool {
+        let statement = self.looks.statement_without(statement);
+        self.files.iter().any(|file| {
+            let looks = file.statements_before - file.looks_before..file.statements_before;
+            looks.contains(&statement)
+        })
     }
 
     /// Which file holds a character of the message (from 1, as PostgreSQL counts), and which of its
