@@ -128,7 +128,7 @@ impl Fleet {
             .filter(|tenant| matches!(tenant.action, Action::UpToDate | Action::Migrate(_)))
             .filter(|tenant| tenant.from.is_some())
             .map(at_version)
-            .filter(|(id, _)| !compared.contains(id) && !left.differs(id) && !self.may_differ(id));
+            .filter(|(id, _)| !compared.contains(id) && !self.may_differ(id));
         let peers = Peers::of(candidates);
         let reader = ShapeReader::new(self);
         let seen: Vec<&TenantPlan> = plan
@@ -139,18 +139,25 @@ impl Fleet {
             .collect();
         let sight = self.see_before(&reader, &seen, &peers, output).await?;
         let read: HashSet<&TenantId> = sight.tenants.iter().map(|(id, ..)| id).collect();
+        // who was found to be unlike the others, and is like them now, was mended
+        let mended = sight.proven();
+        let is_doubtful = |id: &TenantId| left.is_doubtful(id) && !mended.contains(id);
         let mut before = sight.oddities();
         for id in &compared {
             // since the run that has made it unlike the others, or may have, nothing of it is known from before
-            let is_left = !read.contains(*id) || left.is_doubtful(id);
+            let is_left = !read.contains(*id) || is_doubtful(id);
             match left.odd(id).filter(|_| is_left) {
                 Some(odd) => before.insert((*id).clone(), odd),
                 None if is_left => before.remove(*id),
                 None => None,
             };
         }
+        // with others in the run, one of a wave of its own is compared when they are there
+        let alone = compared.iter().filter(|_| compared.len() == 1);
+        let doubtful = alone.filter(|id| left.differs(id) && !mended.contains(**id));
         Ok(Asked {
             comparison: Comparison {
+                doubtful: doubtful.map(|id| (*id).clone()).collect(),
                 peers,
                 reader,
                 before,

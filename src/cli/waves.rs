@@ -30,7 +30,8 @@ pub(super) enum WaveSource {
     /// There are none: all tenants go together.
     Nowhere,
     /// From the config and the command line; or from an earlier run that has come to no end, where its waves were
-    /// the same: the same command again must not pass by what has not been looked at.
+    /// the same, or it has found its tenants unlike each other and no waves are asked for now: nobody must pass by
+    /// what has not been looked at.
     Asked(WaveArguments, Option<Earlier>),
     /// From the run that is carried on.
     Left(Vec<LeftWave>),
@@ -41,6 +42,8 @@ pub(super) enum WaveSource {
 pub(super) struct Earlier {
     run: RunId,
     waves: Vec<LeftWave>,
+    /// Whether it halted since the shapes of its tenants differ.
+    has_unlike: bool,
 }
 
 impl Earlier {
@@ -54,8 +57,18 @@ impl Earlier {
             return Ok(None);
         };
         let waves = control.left_waves(&run.id).await?;
-        let run = run.id.clone();
-        Ok((!waves.is_empty()).then_some(Self { run, waves }))
+        Ok((!waves.is_empty()).then_some(Self {
+            run: run.id.clone(),
+            waves,
+            has_unlike: run.halt.as_ref().is_some_and(|halt| halt.by == "shapes"),
+        }))
+    }
+
+    /// Whether what is asked for goes on with these waves.
+    fn is_gone_on_with(&self, config: &config::Rollout, arguments: &WaveArguments) -> bool {
+        let asks_for_none =
+            arguments.canary.is_none() && !arguments.no_canary && arguments.waves.is_empty();
+        self.has_unlike && asks_for_none || self.has_the_same(&rules(config, arguments, usize::MAX))
     }
 
     /// Whether the waves that are asked for are these.
@@ -100,9 +113,7 @@ impl WaveSource {
         let config = &fleet.config.rollout;
         let waves = match self {
             Self::Nowhere => Vec::new(),
-            Self::Asked(arguments, Some(earlier))
-                if earlier.has_the_same(&rules(config, arguments, usize::MAX)) =>
-            {
+            Self::Asked(arguments, Some(earlier)) if earlier.is_gone_on_with(config, arguments) => {
                 let (waves, of) = (carried_on(&earlier.waves, plan), Some(&earlier.run));
                 return divided(waves, of, plan);
             }
@@ -195,7 +206,7 @@ pub(super) fn left<'a>(
     arguments: &WaveArguments,
     plan: &Plan,
 ) -> Option<(Vec<Wave>, &'a RunId)> {
-    if !earlier.has_the_same(&rules(config, arguments, usize::MAX)) {
+    if !earlier.is_gone_on_with(config, arguments) {
         return None;
     }
     let waves = carried_on(&earlier.waves, plan).into_iter();

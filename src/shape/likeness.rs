@@ -1,13 +1,13 @@
 //! Which of some tenants are unlike the others of their version, and in what they were so before.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Difference, Fingerprint, Group, Shape, VersionGroups, differences, group};
+use super::{Change, Difference, Fingerprint, Group, Shape, VersionGroups, differences, group};
 use crate::tenant::TenantId;
 
 /// Tenants as they were seen at one moment, with their versions.
@@ -59,12 +59,13 @@ impl Oddity {
             && self.kind == difference.kind.word()
     }
 
-    /// Whether a difference in the same thing is this one still: since then both sides have changed it, or neither.
-    /// What one side alone has changed, the other one ought to have changed too.
+    /// Whether a difference in the same thing is this one still: what one had alone, or lacked alone, and what since
+    /// then both sides have changed, or neither. What one side alone has changed, the other one ought to have changed too.
     fn is_still(&self, difference: &Difference) -> bool {
         let has_changed = hash_of(difference.found.as_deref()) != self.found;
         let have_changed = hash_of(difference.expected.as_deref()) != self.expected;
-        has_changed == have_changed
+        let is_of_one_side = difference.change != Change::Different;
+        self.change == difference.change.word() && (is_of_one_side || has_changed == have_changed)
     }
 
     /// Whether a difference is this one under another name, where its table was renamed, or it was itself.
@@ -120,6 +121,26 @@ impl<V: Ord + Clone> Sight<V> {
     pub fn versions(&self) -> BTreeSet<V> {
         let versions = self.tenants.iter();
         versions.map(|(_, version, _)| version.clone()).collect()
+    }
+
+    /// The tenants that nobody else can be compared with.
+    pub fn alone(&self) -> Vec<TenantId> {
+        let groups = self.groups().into_iter().filter_map(|of| {
+            let tenants = of.groups.into_iter().flat_map(|group| group.tenants);
+            let tenants: Vec<TenantId> = tenants.collect();
+            (tenants.len() == 1).then_some(tenants)
+        });
+        groups.flatten().collect()
+    }
+
+    /// The tenants that have the shape of a majority, of more than themselves.
+    pub fn proven(&self) -> HashSet<TenantId> {
+        let groups = self.groups();
+        let majorities = groups.iter().filter_map(VersionGroups::majority);
+        let majorities = majorities.filter(|group| group.tenants.len() > 1);
+        majorities
+            .flat_map(|group| group.tenants.iter().cloned())
+            .collect()
     }
 
     /// Takes tenants out.
@@ -377,6 +398,27 @@ mod tests {
         assert_eq!(found, ["a:  / t.x different"]);
         let found = told_of(past, [&["x bigint"], past[1], past[2]]);
         assert_eq!(found, ["a: t.x different / "]);
+    }
+
+    #[test]
+    fn what_one_has_alone_is_as_old_as_it_was_whatever_it_stands_on() {
+        let found = told_of([&["i (balance)"], &[], &[]], [&["i (saldo)"], &[], &[]]);
+        assert_eq!(found, ["a:  / t.i additional"]);
+        let (before, after) = (&["i (balance)"][..], &["i (saldo)"][..]);
+        let found = told_of([&[], before, before], [&[], after, after]);
+        assert_eq!(found, ["a:  / t.i missing"]);
+    }
+
+    #[test]
+    fn who_has_nobody_to_be_compared_with_is_alone() {
+        let seen = sight(&[
+            ("a", 2, &["x"]),
+            ("b", 1, &[]),
+            ("c", 1, &[]),
+            ("d", 1, &["x"]),
+        ]);
+        assert_eq!(seen.alone(), [id("a")]);
+        assert_eq!(seen.proven(), HashSet::from([id("b"), id("c")]));
     }
 
     #[test]

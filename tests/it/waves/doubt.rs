@@ -77,6 +77,62 @@ fn a_canary_that_differs_is_not_passed_by_with_a_selection() {
     assert_eq!(run["totals"]["succeeded"], 1);
 }
 
+/// The likeliest command of whoever has halted a canary that was asked for by hand.
+#[test]
+fn a_canary_of_the_command_line_is_not_passed_by_without_it() {
+    let (db, schemas, fleet) = doubtful(7);
+    let fleet = fleet.set("rollout.waves", json!([]));
+    fleet.json(&["migrate", "--canary", "4"], 5);
+    for again in [&["migrate", "--tenant", &schemas[5]][..], &["migrate"]] {
+        let run = fleet.json(again, 5);
+        assert_eq!(run["halted"]["by"], "shapes");
+        assert_eq!(attempted(&run), 0);
+        assert_eq!(history(&db, &schemas[5]), [1]);
+    }
+    mend(&db, &schemas[1]);
+    fleet.json(&["migrate", "--tenant", &schemas[5]], 0);
+}
+
+/// A newer version has nobody to be compared with, which mends nothing.
+#[test]
+fn a_newer_file_clears_nobody() {
+    let (db, schemas, fleet) = doubtful(5);
+    let fleet = fleet.set("rollout.waves", json!([]));
+    fleet.json(&["migrate", "--canary", "3"], 5);
+    let fleet = fleet.migration("V3__more", "ALTER TABLE probe ADD COLUMN more int;\n");
+    let run = fleet.json(&["migrate", "--tenant", &schemas[1]], 4);
+    assert_says(message(&run, &schemas[1]), &["nobody is at its version"]);
+    assert_eq!(state(&fleet, &schemas[1]), "failed");
+    mend(&db, &schemas[1]);
+    fleet.json(
+        &[
+            "migrate",
+            "--no-canary",
+            "--tenant",
+            &schemas[0],
+            "--tenant",
+            &schemas[2],
+        ],
+        0,
+    );
+    fleet.json(&["migrate", "--tenant", &schemas[1]], 0);
+    assert_eq!(state(&fleet, &schemas[1]), "up_to_date");
+}
+
+/// Whoever has failed in a tie has a voice all the same, or the next ones would fail as well.
+#[test]
+fn a_wrong_tenant_that_came_first_does_not_make_all_others_wrong() {
+    let (_db, schemas, fleet) = doubtful(6);
+    let fleet = fleet
+        .set("rollout.waves", json!([]))
+        .set("verify.after", "every");
+    fleet.json(&["migrate", "--tenant", &schemas[1]], 0);
+    // of two nobody is right
+    fleet.json(&["migrate", "--tenant", &schemas[2]], 4);
+    fleet.json(&["migrate", "--tenant", &schemas[3]], 0);
+    fleet.json(&["migrate", "--tenant", &schemas[2]], 0);
+}
+
 /// The first run died, and its canary was never compared; the next one has other waves.
 #[test]
 fn a_canary_that_nobody_has_compared_is_looked_at_whatever_the_waves_are() {
