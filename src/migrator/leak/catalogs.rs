@@ -228,7 +228,8 @@ pub(super) const PARTS: &[Part] = &[
         "pg_publication_rel",
         "'pg_publication'",
         "t.prpubid",
-        "true",
+        // a table of the tenant that is dropped takes itself out
+        "(t.xmax=0 OR NOT EXISTS (SELECT FROM pg_catalog.pg_class k WHERE k.oid=t.prrelid AND k.relnamespace=(SELECT own FROM s)))",
     ),
     of_object("pg_ts_config_map", "'pg_ts_config'", "t.mapcfg", "true"),
     of_object("pg_amop", "'pg_opfamily'", "t.amopfamily", "true"),
@@ -293,7 +294,12 @@ pub(super) const PARTS_OF_TABLES: &[Part] = &[
     of_table("pg_attrdef", "t.adrelid", "true"),
     of_table("pg_constraint", "t.conrelid", "true"),
     of_table("pg_index", "t.indrelid", "true"),
-    of_table("pg_trigger", "t.tgrelid", "NOT t.tgisinternal"),
+    // foreign keys make and drop triggers of PostgreSQL's own, and disable none
+    of_table(
+        "pg_trigger",
+        "t.tgrelid",
+        "(NOT t.tgisinternal OR t.tgenabled<>'O')",
+    ),
     of_table("pg_policy", "t.polrelid", "true"),
     of_table("pg_rewrite", "t.ev_class", "true"),
 ];

@@ -64,7 +64,8 @@ impl Envelope {
              l AS MATERIALIZED (SELECT f.* FROM all_l f WHERE NOT (f.writes AND NOT f.changes AND {noted})) \
              SELECT pg_catalog.json_build_object(\
              'rows',(SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(f.r,f.p::pg_catalog.text,\
-             f.x::pg_catalog.text,f.c,f.o,f.d,CASE f.r WHEN 'pg_class' THEN {as_table} END)),'[]') FROM o f WHERE {outside}),\
+             f.x::pg_catalog.text,f.c,f.o,f.d,CASE WHEN f.r='pg_class' AND EXISTS (SELECT FROM all_l k \
+             WHERE k.c='pg_class' AND k.o=f.o AND (k.like_key OR k.like_no_key)) THEN {as_table} END)),'[]') FROM o f WHERE {outside}),\
              'inside',(SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(f.c,f.o)),'[]') FROM o f \
              WHERE f.r=f.c AND (f.d->>2)::pg_catalog.oid=(SELECT own FROM s)),\
              'locks',(SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(l.c,l.o,l.writes,\
@@ -153,7 +154,6 @@ impl Envelope {
              FROM pg_catalog.pg_depend d WHERE d.classid='pg_catalog.pg_class'::pg_catalog.regclass AND d.objid={relation} \
              AND d.refclassid='pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a','i') LIMIT 1)) \
              AND (t.relname::pg_catalog.text=ANY({words}) OR n.nspname||'.'||t.relname=ANY({words})) \
-             AND pg_catalog.pg_stat_get_xact_tuples_updated(t.oid)=0 \
              AND pg_catalog.pg_stat_get_xact_tuples_deleted(t.oid)=0 \
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_class h WHERE h.relnamespace=n.oid AND h.relname={})))",
             quote_literal(&self.history_table)

@@ -176,9 +176,35 @@ fn what_hides_behind_a_foreign_key_is_found() {
     }
 }
 
+/// What changes nothing, as it was so before, and what foreign keys have made.
+#[test]
+fn what_only_a_superuser_can_hide_is_found() {
+    let (db, fleet) = fleet_of_a_superuser();
+    let keys = ["tenant_0001", "tenant_0002", "tenant_0003"].map(|schema| {
+        format!("CREATE TABLE {schema}.places (id int CONSTRAINT key REFERENCES shared.countries)")
+    });
+    db.execute(&keys.join(";"));
+    db.execute("GRANT SELECT ON tenant_0002.own TO PUBLIC");
+    for (file, says) in [
+        (
+            "ALTER TABLE places DROP CONSTRAINT key;\nALTER TABLE shared.countries DISABLE TRIGGER ALL;\n",
+            "changed table shared.countries",
+        ),
+        (
+            "GRANT SELECT ON tenant_0002.own TO PUBLIC;\n",
+            "changed table tenant_0002.own",
+        ),
+    ] {
+        assert_leaks(&db, &fleet, file, &[says]);
+    }
+    fleet.remove_migration("V2__reaches");
+    db.execute("CREATE PUBLICATION places FOR TABLE tenant_0001.places, tenant_0002.places, tenant_0003.places");
+    assert_honest(&db, &fleet, "DROP TABLE places;\n");
+}
+
 /// What an event trigger notes is the database's doing; what a file writes to the tables of others is not.
 #[test]
-fn only_what_an_event_trigger_inserts_is_its_own() {
+fn only_what_an_event_trigger_notes_is_its_own() {
     let (db, fleet) = fleet_of_a_superuser();
     db.execute(
         "CREATE TABLE public.event (id serial, what text); CREATE TABLE public.object (id serial, what text);
@@ -199,10 +225,6 @@ fn only_what_an_event_trigger_inserts_is_its_own() {
             "DELETE FROM tenant_0002.event",
             "wrote to table tenant_0002.event",
         ),
-        (
-            "UPDATE public.event SET what = 'b'",
-            "wrote to table public.event",
-        ),
         ("DELETE FROM public.event", "wrote to table public.event"),
         (
             "INSERT INTO public.object (what) VALUES ('b')",
@@ -213,8 +235,12 @@ fn only_what_an_event_trigger_inserts_is_its_own() {
             assert_leaks(&db, &fleet, &format!("{before}{statement};\n"), &[says]);
         }
     }
-    let inserts = "INSERT INTO public.event (what) VALUES ('b');\n";
-    assert_leaks(&db, &fleet, inserts, &["wrote to table public.event"]);
+    for by_the_file in [
+        "INSERT INTO public.event (what) VALUES ('b');\n",
+        "UPDATE public.event SET what = 'b';\n",
+    ] {
+        assert_leaks(&db, &fleet, by_the_file, &["wrote to table public.event"]);
+    }
     fleet.remove_migration("V2__reaches");
     assert_honest(&db, &fleet, ddl);
     db.execute("DROP EVENT TRIGGER noted");
